@@ -34,6 +34,7 @@ from api.training.follow_up_tasks import FollowUpTasks
 from api.training.model_downloads import base_path_of, find_trigger_word
 from api.training.sample_store import TrainingSampleStore
 from api.training.store import TaskStore
+from api.util.copying import copy_fields
 
 logger = logging.getLogger(__name__)
 
@@ -116,22 +117,16 @@ class SampleRendering:
             given = trigger or task.trigger_word
             trigger = self._find_trigger(given, task.request, task.plan.datasets)
         self.require_fit(task.model_type, wanted, trigger is not None)
-        request = SamplingRequest(
+        request = copy_fields(
+            SamplingRequest,
+            settings,
+            wanted,
+            self._settings,
             loras=tuple(self._loras(task, checkpoints, actor)),
             prompts=_fill_in(settings, trigger or ""),
             model_type=task.model_type,
-            strength=settings.strength,
-            width=settings.width,
-            height=settings.height,
-            frames=settings.frames,
-            steps=settings.steps,
             base=None if base is None else base.name,
-            graph=wanted.graph,
-            places=wanted.places,
             servers=self._settings.addresses(next(self._turn)),
-            command=self._settings.command,
-            extensions=self._settings.extensions,
-            most_seconds=self._settings.most_seconds,
         )
         return self._create(task, self._with_known_base(task_id, request), actor, idempotency_key)
 

@@ -97,7 +97,6 @@ class Materials(Protocol):
 
         Raise ServiceError or OSError if that fails.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
