@@ -33,9 +33,10 @@ from api.gpus.sources import host
 from api.jobs.kinds import EXPORTS
 from api.sampling.service import SampleSetService, WorkflowService
 from api.sampling.store import SampleSetStore, WorkflowStore
+from api.training.after_end import AfterEnd
 from api.training.attempt_store import AttemptStore, TaskStores
 from api.training.attempts.checks import AttemptChecks
-from api.training.attempts.ending import AfterEnd, AttemptEnding
+from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.export_delivery import ExportDelivery
 from api.training.attempts.orphans import Orphans
 from api.training.attempts.stopping import AttemptStopping
