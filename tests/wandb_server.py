@@ -36,6 +36,7 @@ class WandbServer:
         self.url = ""
         self.status = 200  #: of every answer; 0: it never answers
         self.refused: set[str] = set()  #: queries that are answered with 403
+        self.deleted: set[str] = set()  #: runs that were deleted, which only a restoration brings back
         self.runs: dict[str, WandbRun] = {}
         self.stopping = threading.Event()
 
@@ -123,7 +124,12 @@ class _Handler(BaseHTTPRequestHandler):
             if _name_of(asked["query"]) in wandb.refused:
                 self._send({"errors": [{"message": "no"}]}, 403)
                 return
-            self._send({"data": wandb.answer_query(asked["query"], asked.get("variables") or {})})
+            given = asked.get("variables") or {}
+            if _name_of(asked["query"]) == "UpsertBucket" and given["name"] in wandb.deleted:
+                message = f"run {ENTITY}/p/{given['name']} was previously created and deleted; try a new run name"
+                self._send({"errors": [{"message": message, "path": ["upsertBucket"]}], "data": {}}, 409)
+                return
+            self._send({"data": wandb.answer_query(asked["query"], given)})
         elif path.endswith("/file_stream"):
             wandb.take(path.split("/")[-2], json.loads(body))
             self._send({"exitcode": None, "limits": {}})

@@ -15,12 +15,49 @@ from api.util.foreign_files import write_all
 
 _CHUNK = 4 * 1024 * 1024
 
+#: Most hashes that are remembered: those of a copied model and of its copy, for far more models than a machine has.
+_MOST_KNOWN = 4096
+
 #: Returns up to so many bytes (the second argument) from an offset (the first).
 Read = Callable[[int, int], bytes]
 
 
 class CopyInterrupted(Exception):
     """The machine must not end now."""
+
+
+class KnownHashes:
+    """The SHA-256 of files that were read, so that the rounds before an end do not read unchanged files again.
+
+    A file is unchanged while its device, inode, size and times are. Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[int, ...], bytes], str] = {}
+
+    def hash(self, descriptor: int, read: Read, may_go_on: Callable[[], bool], head: bytes = b"") -> str:
+        """Return the SHA-256 of what `read` returns of an open file. `head` is what it returns instead of the header.
+
+        Raises CopyInterrupted when `may_go_on` returns False, and OSError.
+        """
+        identity = _identify(descriptor)
+        key = identity, hashlib.sha256(head).digest()
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        sha256 = hashlib.sha256()
+        for chunk in _chunks(read, may_go_on):
+            sha256.update(chunk)
+        if _identify(descriptor) == identity:  # else it was changed meanwhile
+            if len(self._known) >= _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[key] = sha256.hexdigest()
+        return sha256.hexdigest()
+
+
+def _identify(descriptor: int) -> tuple[int, ...]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class ChosenCopies:
@@ -31,6 +68,7 @@ class ChosenCopies:
         self._models = models
         self._root = root
         self._target = target
+        self._hashes = KnownHashes()
 
     def make(self, may_go_on: Callable[[], bool]) -> Reason | None:
         """Copy every chosen model of this storage, and return the first problem.
@@ -73,13 +111,28 @@ class ChosenCopies:
         source = open_artifact(output, path, model.name or model.task_id)
         target = folder / source.name
         try:
-            expected = hash_content(source.read, may_go_on)
-            if not _is_copy(target, source.size, expected, may_go_on):
+            expected = self._hashes.hash(source.descriptor, source.read, may_go_on)
+            if not self._is_copy(target, source.size, expected, may_go_on):
                 _write(source, target, may_go_on)
-                if not _is_copy(target, source.size, expected, may_go_on):
+                if not self._is_copy(target, source.size, expected, may_go_on):
                     raise OSError(0, "its copy differs from it")
         finally:
             source.close()
+
+    def _is_copy(self, target: Path, size: int, sha256: str, may_go_on: Callable[[], bool]) -> bool:
+        """Return whether a file has this content, as it is read from the disk."""
+        try:
+            descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            if os.fstat(descriptor).st_size != size:
+                return False
+            read: Read = lambda offset, limit: os.pread(descriptor, limit, offset)  # noqa: E731
+            return self._hashes.hash(descriptor, read, may_go_on) == sha256
+        finally:
+            os.close(descriptor)
 
 
 def _chunks(read: Read, may_go_on: Callable[[], bool]) -> Iterator[bytes]:
@@ -89,29 +142,6 @@ def _chunks(read: Read, may_go_on: Callable[[], bool]) -> Iterator[bytes]:
             raise CopyInterrupted
         yield chunk
         offset += len(chunk)
-
-
-def hash_content(read: Read, may_go_on: Callable[[], bool]) -> str:
-    """Return the SHA-256 of a content. Raises CopyInterrupted when `may_go_on` returns False, and OSError."""
-    sha256 = hashlib.sha256()
-    for chunk in _chunks(read, may_go_on):
-        sha256.update(chunk)
-    return sha256.hexdigest()
-
-
-def _is_copy(target: Path, size: int, sha256: str, may_go_on: Callable[[], bool]) -> bool:
-    """Return whether a file has this content, as it is read from the disk."""
-    try:
-        descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        if os.fstat(descriptor).st_size != size:
-            return False
-        return hash_content(lambda offset, limit: os.pread(descriptor, limit, offset), may_go_on) == sha256
-    finally:
-        os.close(descriptor)
 
 
 def _write(source: OpenFile, target: Path, may_go_on: Callable[[], bool]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from api.alerts.idle_copies import CopyInterrupted, hash_content
+from api.alerts.idle_copies import CopyInterrupted, KnownHashes
 from api.catalog.pushes import PushOrder, PushService
 from api.catalog.registry import Registry
 from api.catalog.transfer_models import PushStatus, PushView
@@ -11,6 +11,7 @@ from api.domain.access import LOCAL, Credential, Permission, Principal
 from api.domain.reason import Reason
 from api.errors import ArtifactNotFound, DatabaseUnavailable, ServiceError
 from api.files.task_files import task_files
+from api.files.weights.rewriting import RewrittenFile
 from api.training.artifacts import saved_models
 from api.training.task_queries import ChosenModel
 from api.training.training_files import TrainingFiles
@@ -40,6 +41,7 @@ class ChosenPushes:
         self._registry = registry
         self._pushes = pushes
         self._repository = repository
+        self._hashes = KnownHashes()
 
     def make(self, may_go_on: Callable[[], bool]) -> Reason | None:
         """Start the missing pushes of this storage, and return the first problem.
@@ -97,7 +99,8 @@ class ChosenPushes:
         """Return the SHA-256 of a model as the library stores it, with its metadata."""
         source = self._files.open_artifact(task_id, path)
         try:
-            return hash_content(source.read, may_go_on)
+            head = source.head if isinstance(source, RewrittenFile) else b""
+            return self._hashes.hash(source.descriptor, source.read, may_go_on, head)
         finally:
             source.close()
 

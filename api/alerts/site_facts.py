@@ -187,7 +187,7 @@ class ServiceSources:
     #: Returns how far the machine's end is, None if unknown.
     find_end: Callable[[], IdleView | None] = lambda: None
     #: Returns the problem of each tracker, None for one that works.
-    trackers: Callable[[], Mapping[str, str | None]] = dict
+    trackers: Callable[[], Mapping[str, ReasonOrText | None]] = dict
     comfyui_gpus: Sequence[str] = ()  #: the names in COMFYUI_GPUS
 
 
@@ -224,6 +224,7 @@ class ServiceFacts:
             self._away_since = monotonic
         problem, unclean, end = state.snapshot.problem, self._starts.unclean_at, self._sources.find_end()
         unsent = {name: why for name, why in self._sources.trackers().items() if why is not None}
+        unsent_problem = next(iter(unsent.values()), "no problem")
         unknown_gpus = find_unknown(state, self._sources.comfyui_gpus)
         columns = {
             "source_failing": [0.0 if problem is None else 1.0],
@@ -245,7 +246,7 @@ class ServiceFacts:
             "idle_ends_at": f"{end.ends_at:%H:%M} UTC" if end and end.ends_at else "an unknown time",
             "idle_problem": (end and end.problem) or "no problem",
             "trackers": ", ".join(unsent) or "none",
-            "tracker_problem": next(iter(unsent.values()), "no problem"),
+            "tracker_problem": text_of(unsent_problem),
             "comfyui_gpus": ", ".join(unknown_gpus or ()) or "none",
         }
         coded: dict[str, ReasonOrText] = {}
@@ -255,6 +256,8 @@ class ServiceFacts:
             coded["database_problem"] = Reason(trouble.detail, trouble.said or ReasonCode(trouble.code))
         if end is not None and end.problem is not None:
             coded["idle_problem"] = message_of(end.problem, end.problem_code)
+        if isinstance(unsent_problem, Reason):
+            coded["tracker_problem"] = unsent_problem
         target = AlertTarget(self._node, {"node": self._node}, summary_values, coded_values=coded)
         return FactTable(RuleScope.SERVICE, (target,), columns)
 

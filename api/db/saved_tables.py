@@ -1,6 +1,6 @@
 """The tables of what users save (sample sets, workflows, presets) and of automatic samples. Times are Unix seconds."""
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, Index, Integer, String, Table, Text, text
 
 from api.db.columns import Document, Serial, metadata
 
@@ -9,12 +9,21 @@ sample_sets = Table(
     "sample_sets",
     metadata,
     Column("serial", Serial, primary_key=True, autoincrement=True),
-    Column("name", String(100), nullable=False, unique=True),
+    Column("name", String(100), nullable=False),
     Column("owner", String(64), nullable=False),  #: empty if the service had no keys
     Column("shared", Boolean, nullable=False),
     Column("latest", Integer, nullable=False),  #: the newest version
     Column("created_at", Float(53), nullable=False),
     sqlite_autoincrement=True,
+)
+#: Names are unique among the sets of a user, and among the shared ones.
+Index("ix_sample_sets_name", sample_sets.c.owner, sample_sets.c.name, unique=True)
+Index(
+    "ix_sample_sets_shared",
+    sample_sets.c.name,
+    unique=True,
+    sqlite_where=text("shared"),
+    postgresql_where=text("shared"),
 )
 
 #: The versions of sample sets, which never change.

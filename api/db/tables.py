@@ -18,7 +18,7 @@ from api.db import alert_tables, dataset_tables, measurement_tables, registry_ta
 from api.db.columns import Document, Serial
 
 #: The revision of the latest migration, which creates these tables.
-REVISION = "0037"
+REVISION = "0038"
 
 #: All tables, including those of the other modules.
 metadata = dataset_tables.datasets.metadata

@@ -86,7 +86,7 @@ class SampleOrder:
 class SampleSet:
     """One version of a set that users save. A version never changes."""
 
-    name: str  #: unique in the service
+    name: str  #: unique among the sets of its owner, and among the shared ones
     version: int  #: from 1
     latest: int  #: the newest version
     prompts: tuple[SetPrompt, ...]  #: the columns of the grid

@@ -33,6 +33,7 @@ ServiceError                      500 internal_error
     QuotaExceeded                 409 quota_exceeded
     ReportReplayed                409 report_replayed
     RequestInProgress             409 request_in_progress
+    SampleSetAmbiguous            409 sample_set_ambiguous
     SampleSetExists               409 sample_set_exists
     SamplingUnavailable           409 sampling_unavailable
     SettingFixed                  409 setting_fixed

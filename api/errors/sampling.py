@@ -42,8 +42,15 @@ class HiddenWorkflow(WorkflowNotFound):
     is_refusal = True
 
 
+class SampleSetAmbiguous(Conflict):
+    """A name that several users gave to private sample sets, for a caller who sees all of them."""
+
+    code = "sample_set_ambiguous"
+    message = "Several users have a private sample set of this name. Name its owner (?owner=), or share the set."
+
+
 class SampleSetExists(Conflict):
-    """A sample set with a name that is used already."""
+    """A sample set with a name that its owner uses already, or another one that is shared."""
 
     code = "sample_set_exists"
     message = "A sample set of this name exists already. Choose another name, or change that set."

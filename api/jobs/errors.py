@@ -27,3 +27,7 @@ def stop_if(is_stopping: Callable[[], bool]) -> None:
 
 class LibraryFailed(Exception):
     """The library of a tracker sends nothing any more. A new process sends what the tracker lacks."""
+
+
+class RunDeleted(LibraryFailed):
+    """The run of a training was deleted in the tracker, which does not let it be created again."""

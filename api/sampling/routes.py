@@ -14,6 +14,7 @@ from api.sampling.schemas import (
     SampleSetDeletedAnswer,
     SampleSetListAnswer,
     SampleSetQuery,
+    SetOwnerQuery,
     WorkflowAnswer,
     WorkflowDeletedAnswer,
     WorkflowListAnswer,
@@ -65,37 +66,40 @@ def create_sample_set(json_data: CreateSampleSet) -> Response:
 @sample_sets.get("/<name>")
 @sample_sets.input(SampleSetQuery, location="query")
 @sample_sets.output(SampleSetAnswer)
-@sample_sets.doc(responses=[404, 422])
+@sample_sets.doc(responses=[404, 409, 422])
 def get_sample_set(name: str, query_data: SampleSetQuery) -> Response:
     """Get a sample set.
 
     By default its newest version. Versions have the numbers 1 to `latest`, and never change.
     """
-    return answer(services().sample_sets.get(name, query_data.version, current_principal.get()))
+    return answer(services().sample_sets.get(name, query_data.version, current_principal.get(), query_data.owner))
 
 
 @sample_sets.patch("/<name>")
+@sample_sets.input(SetOwnerQuery, location="query")
 @sample_sets.input(ChangeSampleSet)
 @sample_sets.output(SampleSetAnswer)
 @sample_sets.doc(responses=[400, 404, 409, 415, 422, 503])
-def change_sample_set(name: str, json_data: ChangeSampleSet) -> Response:
+def change_sample_set(name: str, query_data: SetOwnerQuery, json_data: ChangeSampleSet) -> Response:
     """Change a sample set.
 
     Other prompts or settings make a new version. Trainings with automatic samples keep theirs. Only its owner and
     administrators may change a set.
     """
-    return answer(services().sample_sets.change(name, json_data.changes(), current_principal.get()))
+    principal = current_principal.get()
+    return answer(services().sample_sets.change(name, json_data.changes(), principal, query_data.owner))
 
 
 @sample_sets.delete("/<name>")
+@sample_sets.input(SetOwnerQuery, location="query")
 @sample_sets.output(SampleSetDeletedAnswer)
-@sample_sets.doc(responses=[404, 503])
-def delete_sample_set(name: str) -> Response:
+@sample_sets.doc(responses=[404, 409, 422, 503])
+def delete_sample_set(name: str, query_data: SetOwnerQuery) -> Response:
     """Delete a sample set with its versions.
 
     Samples stay, and trainings with automatic samples keep their prompts.
     """
-    services().sample_sets.delete(name, current_principal.get())
+    services().sample_sets.delete(name, current_principal.get(), query_data.owner)
     return answer(SampleSetDeleted(name), message="deleted")
 
 

@@ -77,7 +77,7 @@ class CreateSampleSet(SetFields):
         strict=True, json_schema_extra={"example": {"name": "portraits", "prompts": _PROMPTS, "seed": 1}}
     )
 
-    name: SetName = Field(description="unique in the service")
+    name: SetName = Field(description="unique among your sets, and among the shared ones")
     seed: Seed | None = Field(None, description="of prompts without their own; null: 1, so that pictures compare")
     workflow: WorkflowId | None = Field(
         None, description="id of a registered workflow; null: the built-in one of the model type"
@@ -115,7 +115,15 @@ class ChangeSampleSet(Change):
 _NULLABLE = frozenset({"workflow", "width", "height", "frames", "steps"})
 
 
-class SampleSetQuery(Strict):
+class SetOwnerQuery(Strict):
+    """The owner of a sample set whose name several users have."""
+
+    owner: str | None = Field(
+        None, max_length=64, pattern=NO_NUL, description="whose set; default: yours, else the shared one of this name"
+    )
+
+
+class SampleSetQuery(SetOwnerQuery):
     """Query parameters that select a version."""
 
     version: int | None = Field(None, ge=1, le=10**9, description="number of a version; default: the newest")

@@ -11,7 +11,6 @@ from api.domain.finding import make_finding
 from api.domain.reason import Reason
 from api.domain.sample_set import RequestedSamples, SampleOrder, SampleSet, SamplingSpec, SetSettings
 from api.errors import (
-    HiddenSampleSet,
     HiddenWorkflow,
     Invalid,
     NotYours,
@@ -20,7 +19,7 @@ from api.errors import (
 )
 from api.jobs.sampling.graph import Places, WorkflowProblem, check_places, read_graph, search_places
 from api.jobs.sampling.workflows import RECIPES
-from api.sampling.store import SampleSetStore, WorkflowStore
+from api.sampling.store import SampleSetStore, SetName, WorkflowStore
 from api.sampling.views import (
     SEED,
     SET_NAME,
@@ -143,14 +142,13 @@ class SampleSetService:
             SetDefaults(name, each.width, each.height, each.frames, each.steps) for name, each in RECIPES.items()
         )
 
-    def get(self, name: str, version: int | None, by: Principal) -> SampleSet:
-        """Return a version of a set, by default the newest. Raises SampleSetNotFound, also for a hidden set."""
-        if not re.fullmatch(SET_NAME, name):
-            raise SampleSetNotFound.named(name)
-        newest = self._store.get(name)
-        if not by.may_see(newest.owner, newest.shared):
-            raise HiddenSampleSet.named(name)
-        return newest if version in (None, newest.version) else self._store.get(name, version)
+    def get(self, name: str, version: int | None, by: Principal, owner: str | None = None) -> SampleSet:
+        """Return a version of a set, by default the newest.
+
+        A name means the caller's own set, else the shared one; `owner` selects that of another user.
+        Raises SampleSetNotFound, also for a hidden set, SampleSetAmbiguous.
+        """
+        return self._store.get(_set_name(name, owner), version, by)
 
     def add(self, name: str, settings: SetSettings, workflow: str | None, *, shared: bool, by: Principal) -> SampleSet:
         """Save a set. Raises WorkflowNotFound, SampleSetExists, TooManySampleSets."""
@@ -172,26 +170,24 @@ class SampleSetService:
         )
         return self._store.add(new)
 
-    def change(self, name: str, changes: Mapping[str, Any], by: Principal) -> SampleSet:
+    def change(self, name: str, changes: Mapping[str, Any], by: Principal, owner: str | None = None) -> SampleSet:
         """Change a set; other prompts or settings make a new version.
 
-        Raises SampleSetNotFound, NotYours, WorkflowNotFound, SampleSetExists, TooManySampleSets.
+        Raises NotYours, WorkflowNotFound, SampleSetExists, TooManySampleSets, and the errors of `get`.
         """
-        self.get(name, None, by)
+        named = _set_name(name, owner)
         if "workflow" in changes:
             self._require_workflow(changes["workflow"], by)
 
         def apply(before: SampleSet) -> SampleSet:
-            # Checked under the lock: meanwhile the name may have become that of another user's set.
             _require_own(before, by)
             return replace(before, **changes)
 
-        return self._store.change(name, apply, self._clock.now())
+        return self._store.change(named, apply, self._clock.now(), by)
 
-    def delete(self, name: str, by: Principal) -> None:
-        """Delete a set. Trainings that use it keep its prompts. Raises SampleSetNotFound, NotYours."""
-        self.get(name, None, by)
-        self._store.remove(name, lambda before: _require_own(before, by))
+    def delete(self, name: str, by: Principal, owner: str | None = None) -> None:
+        """Delete a set. Trainings that use it keep its prompts. Raises NotYours, and the errors of `get`."""
+        self._store.remove(_set_name(name, owner), lambda before: _require_own(before, by), by)
 
     def spec(self, reference: str, by: Principal) -> tuple[SampleSet, SamplingSpec]:
         """Return a set by `name` or `name@version`, and what its rendering needs.
@@ -246,6 +242,12 @@ def _read(
     except WorkflowProblem as problem:
         raise Invalid(mistakes=[make_finding("/nodes", "refused", why=problem.reason)]) from None
     return graph, places, missing
+
+
+def _set_name(name: str, owner: str | None) -> SetName:
+    if not re.fullmatch(SET_NAME, name):
+        raise SampleSetNotFound.named(name)
+    return SetName(name, owner)
 
 
 def _require_own(found: SampleSet, by: Principal) -> None:

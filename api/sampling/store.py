@@ -1,7 +1,7 @@
 """Sample sets and workflows in the database."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +13,12 @@ from api.db.rows import to_seconds, to_time
 from api.db.saved_tables import sample_set_versions as versions
 from api.db.saved_tables import sample_sets as sets
 from api.db.saved_tables import workflows
+from api.domain.access import Principal
 from api.domain.audit import note_change
 from api.domain.sample_set import SampleSet, SetPrompt
 from api.errors import (
+    HiddenSampleSet,
+    SampleSetAmbiguous,
     SampleSetExists,
     SampleSetNotFound,
     TooManySampleSets,
@@ -35,6 +38,14 @@ _CONTENT = ("prompts", "seed", "workflow", "width", "height", "frames", "steps",
 _JOINED = select(sets, versions.c.version, versions.c.content, versions.c.created_at.label("made_at")).join(
     versions, versions.c.sample_set == sets.c.serial
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SetName:
+    """The name of a set in a request."""
+
+    name: str
+    owner: str | None = None  #: only the set of this user; empty: of none
 
 
 class SampleSetStore:
@@ -65,21 +76,24 @@ class SampleSetStore:
             raise SampleSetExists from None
         return new
 
-    def get(self, name: str, version: int | None = None) -> SampleSet:
-        """Return a version of a set, by default the newest. Raises SampleSetNotFound."""
+    def get(self, name: SetName, version: int | None, by: Principal) -> SampleSet:
+        """Return a version of a set, by default the newest. Raises SampleSetNotFound, SampleSetAmbiguous."""
         with self._database.read() as connection:
-            return _find(connection, name, version)
+            return _find(connection, _locate(connection, name, by), version)
 
-    def change(self, name: str, change: Callable[[SampleSet], SampleSet], now: datetime) -> SampleSet:
+    def change(
+        self, name: SetName, change: Callable[[SampleSet], SampleSet], now: datetime, by: Principal
+    ) -> SampleSet:
         """Store what `change` makes of the newest version: a new version if its content differs.
 
-        Raises SampleSetNotFound, SampleSetExists, TooManySampleSets.
+        Raises SampleSetNotFound, SampleSetAmbiguous, SampleSetExists, TooManySampleSets.
         """
         try:
             with self._database.write() as connection:
                 # The lock makes changes at the same time follow each other, so that each has its own version.
-                serial = connection.scalar(select(sets.c.serial).where(sets.c.name == name).with_for_update())
-                before = _find(connection, name, None)
+                serial = _locate(connection, name, by)
+                connection.execute(select(sets.c.serial).where(sets.c.serial == serial).with_for_update())
+                before = _find(connection, serial, None)
                 after = change(before)
                 if _content(after) != _content(before):
                     after = replace(after, version=before.latest + 1, latest=before.latest + 1, updated_at=now)
@@ -88,20 +102,21 @@ class SampleSetStore:
                     _insert_version(connection, serial, after)
                 values = {"name": after.name, "shared": after.shared, "latest": after.latest}
                 connection.execute(update(sets).where(sets.c.serial == serial).values(values))
-                note_change(about=name, before=_noted(before), after=_noted(after))
+                note_change(about=before.name, before=_noted(before), after=_noted(after))
         except IntegrityError:
             raise SampleSetExists from None
         return after
 
-    def remove(self, name: str, verify: Callable[[SampleSet], None]) -> None:
-        """Delete a set with its versions, unless `verify` raises. Raises SampleSetNotFound."""
+    def remove(self, name: SetName, verify: Callable[[SampleSet], None], by: Principal) -> None:
+        """Delete a set with its versions, unless `verify` raises. Raises SampleSetNotFound, SampleSetAmbiguous."""
         with self._database.write() as connection:
-            serial = connection.scalar(select(sets.c.serial).where(sets.c.name == name).with_for_update())
-            before = _find(connection, name, None)
+            serial = _locate(connection, name, by)
+            connection.execute(select(sets.c.serial).where(sets.c.serial == serial).with_for_update())
+            before = _find(connection, serial, None)
             verify(before)
             connection.execute(delete(sets).where(sets.c.serial == serial))
             connection.execute(delete(versions).where(versions.c.sample_set == serial))
-            note_change(about=name, before=_noted(before))
+            note_change(about=before.name, before=_noted(before))
 
     def page(
         self, reader: str | None, limit: int, offset: int, cursor: int | None
@@ -186,15 +201,35 @@ def _count(connection: Connection, table: Any, condition: ColumnElement[bool]) -
     return connection.scalar(select(func.count()).select_from(table).where(condition)) or 0
 
 
-def _find(connection: Connection, name: str, version: int | None) -> SampleSet:
+def _locate(connection: Connection, name: SetName, by: Principal) -> int:
+    """Return the serial number of the set that a caller means by a name: the own one, else the shared one.
+
+    A caller who sees all sets may also mean the only other one. Raises SampleSetNotFound, SampleSetAmbiguous.
+    """
+    found = select(sets.c.serial, sets.c.owner, sets.c.shared).where(sets.c.name == name.name)
+    if name.owner is not None:
+        found = found.where(sets.c.owner == name.owner)
+    rows = connection.execute(found).all()
+    visible = [row for row in rows if by.may_see(row.owner or None, bool(row.shared))]
+    own = [row for row in visible if row.owner == (by.owner or _NO_OWNER)]
+    chosen = own or [row for row in visible if row.shared] or visible
+    if not chosen:
+        raise (HiddenSampleSet if rows else SampleSetNotFound).named(name.name)
+    if len(chosen) > 1:
+        raise SampleSetAmbiguous
+    serial: int = chosen[0].serial
+    return serial
+
+
+def _find(connection: Connection, serial: int, version: int | None) -> SampleSet:
     wanted = sets.c.latest if version is None else version
-    row = connection.execute(_JOINED.where(sets.c.name == name, versions.c.version == wanted)).one_or_none()
+    row = connection.execute(_JOINED.where(sets.c.serial == serial, versions.c.version == wanted)).one_or_none()
     if row is None:
-        raise SampleSetNotFound.named(name) if version is None else SampleSetNotFound
+        raise SampleSetNotFound  # this version, or the set was deleted meanwhile
     return _read_set(row)
 
 
-def _insert_version(connection: Connection, serial: int | None, made: SampleSet) -> None:
+def _insert_version(connection: Connection, serial: int, made: SampleSet) -> None:
     row = {"sample_set": serial, "version": made.version, "content": _content(made)}
     connection.execute(insert(versions).values({**row, "created_at": to_seconds(made.updated_at)}))
 

@@ -81,7 +81,7 @@ class TrainingChanges:
             raise Conflict(f"{task_id} is no training, so it saves no models to render.")
         trigger_word = changes.get("trigger_word", task.trigger_word)
         request = replace(task.request, samples=requested, trigger_word=trigger_word)
-        order, mistakes = self._options.check_samples(request, task.plan)
+        order, mistakes = self._options.check_samples(request, task.plan, self._details.find_order(task_id))
         if mistakes:
             raise Invalid(mistakes=mistakes)
         return order

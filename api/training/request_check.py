@@ -79,16 +79,22 @@ class OptionsCheck:
         ]
 
     def check_samples(
-        self, request: TrainingRequest, plan: TrainingPlan | None
+        self, request: TrainingRequest, plan: TrainingPlan | None, present: SampleOrder | None = None
     ) -> tuple[SampleOrder | None, list[Finding]]:
-        """Return the automatic samples of a request, and the errors in them."""
+        """Return the automatic samples of a request, and the errors in them.
+
+        The version of a set that the training has at `present` keeps its prompts, whatever its name means by now.
+        """
         requested = request.samples
         if requested is None or request.cache_only or request.rehearsal:
             return None, []
         if self._samples is None:
             return None, [make_finding("/samples", "samples_unsupported")]
         try:
-            order = self._samples.order(requested)
+            if present is not None and present.request.sample_set == requested.sample_set:
+                order = replace(present, every=requested.every, trigger=requested.trigger)
+            else:
+                order = self._samples.order(requested)
         except NotFound as problem:
             return None, [finding_of("/samples/sample_set", problem)]
         found = self._samples.find_problem(request, order, () if plan is None else plan.datasets)

@@ -25,7 +25,7 @@ from api.errors import (
 )
 from api.files.task_files import TaskStorage
 from api.files.weights.header import Unsound, read_open_header
-from api.jobs.sampling.request import ComfyAddress, LoraFile, Prompt, SamplingRequest, read_request, settings_of
+from api.jobs.sampling.request import ComfyAddress, LoraFile, Prompt, SamplingRequest, read_request
 from api.jobs.sampling.workflows import RECIPES
 from api.training.artifacts import open_artifact, saved_models
 from api.training.export_order import ExportMethod
@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 #: Most saved models of a request.
 MOST_CHECKPOINTS = 50
+
+#: Most earlier tasks of a training in which a task looks for samples of the base model.
+_MOST_EARLIER = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class SampleRendering:
             base=None if base is None else base.name,
             servers=self._settings.addresses(next(self._turn)),
         )
-        return self._create(task, self._with_known_base(task_id, request), actor, idempotency_key)
+        return self._create(task, self._with_earlier(task_id, request), actor, idempotency_key)
 
     def require_fit(self, model_type: str, wanted: SamplingSpec, has_trigger: bool) -> None:
         """Raise NoWorkflow or Invalid if a training of this type cannot be rendered so."""
@@ -203,14 +206,10 @@ class SampleRendering:
             return LoraFile(order.target, str(output / path), _count_keys(output, path))
         return LoraFile(order.target, str(output / path), export=str(self._storage.files(export.task_id).root))
 
-    def _with_known_base(self, task_id: str, request: SamplingRequest) -> SamplingRequest:
-        """Return the request with those samples of the base model that need not be rendered again."""
-        keys, statuses = settings_of(request), self._trainings.samplings_of(task_id)
-        # Read after the statuses: the samples of a task are recorded before its end.
-        known = self._store.pixels_of_base(task_id, set(keys))
-        pixels = {str(index): known[key] for index, key in enumerate(keys) if key in known}
-        earlier = [str(self.output_of(each)) for each, status in statuses.items() if not status.is_finished]
-        return replace(request, base_pixels=pixels, earlier=tuple(earlier))
+    def _with_earlier(self, task_id: str, request: SamplingRequest) -> SamplingRequest:
+        """Return the request with the tasks whose samples of the base model need not be rendered again."""
+        found = sorted(self._trainings.samplings_of(task_id))[-_MOST_EARLIER:]  # their ids begin with the time
+        return replace(request, earlier=tuple(str(self.output_of(each)) for each in found))
 
     def _create(self, task: TrainingTask, request: SamplingRequest, actor: str, idempotency_key: str | None) -> str:
         names = [each.checkpoint for each in request.loras]
@@ -239,7 +238,7 @@ class SampleRendering:
         """
         stored = read_request(self._storage.files(task.task_id).output)
         request = replace(stored, servers=self._settings.addresses(next(self._turn)))
-        request = self._with_known_base(task.request.config["order"]["task_id"], request)
+        request = self._with_earlier(task.request.config["order"]["task_id"], request)
         self._tasks.repeat(task, request.as_json(), actor, checkpoint=request.loras[0].checkpoint)
 
 

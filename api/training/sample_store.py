@@ -173,20 +173,6 @@ class TrainingSampleStore:
         with self._database.read() as connection:
             return sorted(connection.scalars(query.distinct()))
 
-    def pixels_of_base(self, task_id: str, settings: Collection[str]) -> dict[str, str | None]:
-        """Return the hashes of the base model's pixels with these settings, as far as they were rendered.
-
-        None stands for a video.
-        """
-        query = select(table.c.settings, table.c.pixels).where(
-            table.c.task_id == task_id,
-            table.c.checkpoint == "",
-            table.c.file.is_not(None),
-            table.c.settings.in_(settings),
-        )
-        with self._database.read() as connection:
-            return {row.settings: row.pixels for row in connection.execute(query)}
-
     def find_trigger(self, datasets: Sequence[PinnedDataset]) -> str | None:
         """Return the trigger word that preprocessing put in front of these datasets' captions, or None."""
         for pin in datasets:

@@ -162,6 +162,17 @@ def test_deleted_set_stays_with_its_trainings_and_their_restarts(world: World):
     assert world.client.delete(f"{TRAINING}/{task_id}").status_code == 200
 
 
+def test_samples_keep_their_prompts_when_the_name_of_their_set_means_another(world: World):
+    task_id = running(world)
+    world.client.delete(f"{SETS}/dogs")
+    world.client.post(SETS, json={"name": "dogs", "prompts": [{"text": "another dog"}]})
+    changed = world.client.patch(f"{TRAINING}/{task_id}", json={"samples": {"sample_set": "dogs@1", "every": 2}})
+    assert changed.json()["data"]["samples"]["every"] == 2
+    stored = world.runtime.services.details.find_order(task_id)
+    assert stored is not None
+    assert [each.text for each in stored.spec.settings.prompts] == [each["text"] for each in PROMPTS]
+
+
 def test_comfyui_that_is_away_is_one_warning_and_missed_models_follow(make_world: MakeWorld, tmp_path: Path):
     with comfy_server(tmp_path / "loras") as comfy:
         url, port = comfy.url, int(comfy.url.rpartition(":")[2])

@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api.domain.access import Principal
-from api.domain.sample_set import SampleSet
+from api.domain.access import ROLE_PERMISSIONS, Credential, Principal, Role
+from api.errors import SampleSetExists
 from tests.api.conftest import World, open_world
 from tests.api.datasets import refusal_of
 from tests.comfyui_server import WORKFLOW
@@ -83,32 +82,62 @@ def test_private_sets_and_workflows_are_not_found_by_others(guarded: World, ann:
     ann.client.patch(f"{SETS}/portraits", json={"shared": True})
     assert bob.client.data(f"{SETS}/portraits")["owner"] == "ann"
     assert refusal_of(bob.client.patch(f"{SETS}/portraits", json={"seed": 2})) == (403, "not_yours")
-    assert refusal_of(bob.client.post(SETS, json=BODY)) == (409, "sample_set_exists")
+    assert refusal_of(bob.client.post(SETS, json={**BODY, "shared": True})) == (409, "sample_set_exists")
     assert guarded.signed_in("root", "admin").client.delete(f"{WORKFLOWS}/{own}").status_code == 200
 
 
-def test_set_that_took_the_name_of_an_own_one_meanwhile_is_not_changed(
-    ann: World, bob: World, monkeypatch: pytest.MonkeyPatch
-):
-    save(ann, name="faces")
-    service = bob.runtime.services.sample_sets
-    get = service.get
+def test_name_of_a_private_set_is_free_for_others_and_means_the_own_one(ann: World, bob: World):
+    save(ann, seed=1)
+    save(bob, seed=2)
+    assert refusal_of(bob.client.post(SETS, json=BODY)) == (409, "sample_set_exists")
+    assert [each.client.data(f"{SETS}/portraits")["seed"] for each in (ann, bob)] == [1, 2]
+    assert ann.client.patch(f"{SETS}/portraits", json={"shared": True}).status_code == 200
+    assert bob.client.data(f"{SETS}/portraits")["seed"] == 2
+    assert [each["owner"] for each in bob.client.data(SETS)["sample_sets"]] == ["bob", "ann"]
+    assert bob.client.data(f"{SETS}/portraits?owner=ann")["seed"] == 1
+    assert refusal_of(bob.client.patch(f"{SETS}/portraits?owner=ann", json={"seed": 3})) == (403, "not_yours")
+    assert refusal_of(bob.client.delete(f"{SETS}/portraits?owner=ann")) == (403, "not_yours")
+    # Two sets of one name cannot be shared.
+    assert refusal_of(bob.client.patch(f"{SETS}/portraits", json={"shared": True})) == (409, "sample_set_exists")
+    assert bob.client.delete(f"{SETS}/portraits").status_code == 200
+    assert bob.client.data(f"{SETS}/portraits")["owner"] == "ann"
 
-    def rename_afterwards(name: str, version: int | None, by: Principal) -> SampleSet:
-        found = get(name, version, by)
-        for old, new in (("cats", "dogs"), ("faces", "cats")):
-            rename = partial(replace, name=new)
-            service._store.change(old, rename, found.updated_at)
-        return found
 
-    for change in (lambda path: bob.client.patch(path, json={"seed": 2}), bob.client.delete):
-        save(bob, name="cats")
-        with monkeypatch.context() as between:
-            between.setattr(service, "get", rename_afterwards)
-            assert refusal_of(change(f"{SETS}/cats")) == (403, "not_yours")
-        assert ann.client.data(f"{SETS}/cats")["seed"] == 1
-        ann.client.patch(f"{SETS}/cats", json={"name": "faces"})
-        bob.client.delete(f"{SETS}/dogs")
+def test_administrator_names_the_owner_of_one_of_several_private_sets(guarded: World, ann: World, bob: World):
+    root = guarded.signed_in("root", "admin")
+    save(ann, seed=1)
+    assert root.client.data(f"{SETS}/portraits")["owner"] == "ann"
+    save(bob, seed=2)
+    for answer in (root.client.get(f"{SETS}/portraits"), root.client.delete(f"{SETS}/portraits")):
+        assert refusal_of(answer) == (409, "sample_set_ambiguous")
+    assert root.client.patch(f"{SETS}/portraits?owner=bob", json={"seed": 3}).json()["data"]["owner"] == "bob"
+    assert root.client.delete(f"{SETS}/portraits?owner=bob").status_code == 200
+    assert root.client.data(f"{SETS}/portraits")["seed"] == 1
+    assert refusal_of(root.client.get(f"{SETS}/portraits?owner=eve")) == (404, "sample_set_not_found")
+
+
+def test_unknown_and_hidden_sets_of_an_owner_are_equal(ann: World, bob: World):
+    save(ann)
+    hidden, unknown = (bob.client.get(f"{SETS}/{name}?owner=ann") for name in ("portraits", "landscape"))
+    assert hidden.status_code == unknown.status_code == 404
+    assert hidden.json()["message"].replace("portraits", "landscape") == unknown.json()["message"]
+    assert bob.client.get(f"{SETS}/portraits?owner=%00").status_code == 422
+
+
+def test_two_users_share_a_name_at_once(guarded: World, ann: World, bob: World):
+    save(ann)
+    save(bob)
+    service, role = guarded.runtime.services.sample_sets, Role.TRAINER
+
+    def share(name: str) -> str:
+        try:
+            service.change("portraits", {"shared": True}, Principal(name, role, ROLE_PERMISSIONS[role], Credential.KEY))
+        except SampleSetExists:
+            return "refused"
+        return "shared"
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(share, ("ann", "bob"))) == ["refused", "shared"]
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from api.config import ConfigError
+from api.domain.reason import Reason
 from api.domain.task import TaskType
 from api.executors.fake import outcome
 from api.jobs.sampling.request import PICTURES, SampleRecord
@@ -194,6 +196,71 @@ def test_problem_is_known_until_the_tracker_has_everything(world: World, tracker
     one._rests_until = 0.0
     one.run_once()
     assert one.problem is None
+
+
+def test_deleted_run_is_reported_once_and_not_sent_again(world: World, tracker: FakeTracker):
+    deleted, other = world.run(), world.run()
+    one = sender(world, tracker)
+    now = [1000.0]
+    one._clock = SimpleNamespace(now=world.runtime.services.clock.now, monotonic=lambda: now[0])  # type: ignore[assignment]
+    one.run_once()
+    tracker.deleted.add(deleted)
+    for task_id in (deleted, other):
+        writes_series(world, task_id, "train/loss", {1: 1.0})
+    one.run_once()
+    problem = one.problem
+    assert isinstance(problem, Reason)
+    assert (problem.said.code, problem.said.params["task_id"]) == ("tracker_run_deleted", deleted)
+    assert losses(tracker, other) == {1: 1.0}
+    for task_id in (deleted, other):
+        world.end(task_id)
+    one.run_once()
+    requests = tracker.requests
+    for _ in range(200):
+        now[0] += 10.0
+        one.run_once()
+    assert (tracker.requests, one.problem) == (requests, None)
+
+
+def test_restart_tries_a_deleted_run_once_while_it_trains_and_continues_a_restored_one(
+    world: World, tracker: FakeTracker
+):
+    task_id = world.run()
+    writes_series(world, task_id, "train/loss", {1: 1.0})
+    tracker.deleted.add(task_id)
+    sender(world, tracker).run_once()
+    again = sender(world, tracker)
+    for _ in range(3):
+        again.run_once()
+    assert (tracker.requests, again.problem) == (2, None)
+    tracker.deleted.clear()
+    restarted = sender(world, tracker)
+    restarted.run_once()
+    writes_series(world, task_id, "train/loss", {2: 0.9})
+    restarted.run_once()
+    world.end(task_id)
+    restarted.run_once()
+    assert (losses(tracker, task_id), tracker.statuses) == ({1: 1.0, 2: 0.9}, {task_id: ["completed"]})
+
+
+def test_resumed_training_tries_its_deleted_run_once_more(world: World, tracker: FakeTracker):
+    task_id = world.run()
+    world.make_checkpoints(task_id, 2)
+    world.end(task_id, outcome(exit_code=1, last_step=2))
+    one = sender(world, tracker)
+    tracker.deleted.add(task_id)
+    one.run_once()
+    one.run_once()
+    assert tracker.requests == 1
+    assert world.client.post(f"{TRAINING}/resume/{task_id}").status_code == 202
+    world.run(task_id)
+    for _ in range(3):
+        one.run_once()
+    assert tracker.requests == 2
+    tracker.deleted.clear()
+    world.end(task_id)
+    sender(world, tracker).run_once()
+    assert tracker.statuses == {}
 
 
 def test_training_during_a_long_outage_is_sent_afterwards(

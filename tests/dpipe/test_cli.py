@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
@@ -28,7 +29,7 @@ from dpipe.client import Training, Trainings
 from tests.dpipe.conftest import MARKUP
 from tests.e2e.server import ROOT, environment, until
 from tests.e2e.training_server import TrainingServer
-from tests.own_service import free_port
+from tests.own_service import free_port, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -385,6 +386,28 @@ def test_interrupted_run_ends_training_and_server(alone: dict[str, str], tmp_pat
     assert process.returncode == 130, notes
     assert b"is stopped" in notes
     assert not answers(alone["DPIPE_URL"])
+
+
+@pytest.mark.parametrize("is_started", [True, False], ids=["while it trains", "while the server starts"])
+def test_server_of_a_killed_run_ends(alone: dict[str, str], tmp_path: Path, is_started: bool) -> None:
+    command = program("run", config(tmp_path, 20))
+    with subprocess.Popen(command, env=alone, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        children = psutil.Process(process.pid).children
+        if is_started:
+            next(line for line in process.stdout if line.startswith(b"steps: "))
+        wait_for(lambda: bool(children()), lambda: "no server was started")
+        (server,) = children()
+        process.kill()
+    assert psutil.wait_procs([server], timeout=30)[1] == []
+    assert not answers(alone["DPIPE_URL"])
+    # The training goes on without it.
+    wait_for(lambda: not _processes_of(tmp_path), lambda: f"still there: {_processes_of(tmp_path)}", seconds=60)
+
+
+def _processes_of(folder: Path) -> list[psutil.Process]:
+    found = psutil.process_iter(["cmdline"])
+    return [each for each in found if any(str(folder) in part for part in each.info["cmdline"] or ())]
 
 
 @pytest.mark.quick

@@ -427,7 +427,7 @@ export const rules = {
       "Check the tracker's address and key in the service's environment, and restart the service after a change. What is missing is sent as soon as the tracker accepts it.",
       "请检查服务环境中该跟踪器的地址和密钥，修改后重启服务。跟踪器恢复接收后，缺少的内容会补发。",
     ],
-    resolved: ["The trackers of {node} receive everything again", "{node} 的跟踪器又能收到全部内容"],
+    resolved: ["The trackers of {node} refuse nothing any more", "{node} 的跟踪器不再拒绝任何内容"],
   },
   comfyui_gpus_unknown: {
     title: "COMFYUI_GPUS 中有未知的 GPU",

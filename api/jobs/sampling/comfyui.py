@@ -1,6 +1,7 @@
 """A client of ComfyUI's HTTP API. It only polls; progress by WebSocket is not needed."""
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -103,6 +104,11 @@ class ComfyUI:
         self._is_stopping = is_stopping
         self._sleep = sleep
         self._version: str | None = None
+
+    @property
+    def server(self) -> str:
+        """A hash of address, which may contain a password, and version."""
+        return hashlib.sha256(f"{self._url} {self._version}".encode()).hexdigest()[:16]
 
     @property
     def version(self) -> str | None:

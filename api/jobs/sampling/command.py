@@ -29,6 +29,7 @@ _MISSING = re.compile(rb"^keys_missing=(\d{1,6})\s*$", re.MULTILINE)
 class CommandSampler:
     """Runs a program for each picture or clip."""
 
+    server: str = "command"
     version: str | None = None
     workflow_hash: str | None = None
 

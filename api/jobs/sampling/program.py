@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -73,34 +73,34 @@ class SamplingProgram(JobProgram):
 
     kind = SAMPLING_JOB
 
-    def __init__(self, work: Path, run: str, threads: int = 1, sampler: Sampler | None = None) -> None:
+    def __init__(self, work: Path, run: str, threads: int = 1, samplers: Sequence[Sampler] = ()) -> None:
         super().__init__(work, run, threads)
         self._request = read_request(work)
-        self._sampler = sampler or self._create_sampler()
+        self._samplers = Rotation(samplers or self._create_samplers())
         self._pictures = work / PICTURES
         self._pictures.mkdir(exist_ok=True)
         self._known = {(each.checkpoint, each.prompt): each for each in read_records(work) if each.problem is None}
-        self._base_pixels = {int(index): pixels for index, pixels in self._request.base_pixels.items()}
-        keys = settings_of(self._request)
+        self._settings = settings_of(self._request)
+        #: Hashes of the base model's pixels, by server and settings; None for a video.
+        self._base_pixels: dict[tuple[str | None, str], str | None] = {}
         for directory in (*map(Path, self._request.earlier), work):
-            rendered = read_base_pixels(directory)
-            self._base_pixels |= {index: rendered[key] for index, key in enumerate(keys) if key in rendered}
-        prompts = len(self._request.prompts)
-        self._total = prompts * len(self._request.loras) + prompts - len(self._base_pixels)
+            self._base_pixels |= read_base_pixels(directory)
+        missing = set(self._settings) - {settings for _, settings in self._base_pixels}
+        self._total = len(self._request.prompts) * len(self._request.loras) + len(missing)
         self._bytes = sum(path.stat().st_size for path in self._pictures.iterdir())
         #: Keys of each LoRA that were not loaded: ComfyUI logs them for its first picture only.
         self._missing: dict[str, int] = {}
         self._done = 0
         self._started_at = time.monotonic()
 
-    def _create_sampler(self) -> Sampler:
+    def _create_samplers(self) -> list[Sampler]:
         request = self._request
         if request.command:
             environment = dict(os.environ)  # noqa: TID251 - its own environment is the command's
-            return CommandSampler(request.command, request, self.work, environment, self.is_stopping)
+            return [CommandSampler(request.command, request, self.work, environment, self.is_stopping)]
         if not request.servers:
             raise JobFailed("There is nothing to sample with: set COMFYUI_URL.", CauseCode.TRAINER_ERROR)
-        return Rotation([self._connect(server) for server in request.servers])
+        return [self._connect(server) for server in request.servers]
 
     def _connect(self, server: ComfyAddress) -> ComfyUI:
         request = self._request
@@ -117,7 +117,7 @@ class SamplingProgram(JobProgram):
 
     def execute(self) -> None:
         """Render every missing sample. Raises JobFailed, StopRequested, OSError."""
-        self._patiently(self._sampler.prepare)
+        self._patiently(self._samplers.prepare)
         for lora in self._request.loras:
             self.stop_if_requested()
             # Names are never used twice: ComfyUI caches files by their path.
@@ -125,10 +125,10 @@ class SamplingProgram(JobProgram):
             name = f"dpipe-{uuid.uuid4().hex[:12]}-{lora.checkpoint}.safetensors"
             try:
                 # It may have placed the file before it fails or is stopped.
-                self._patiently(partial(self._sampler.add_lora, Path(lora.path), name))
+                self._patiently(partial(self._samplers.add_lora, Path(lora.path), name))
                 self._sample(lora, name)
             finally:
-                self._sampler.remove_lora(name)
+                self._samplers.remove_lora(name)
 
     def _await_export(self, lora: LoraFile) -> None:
         """Wait until the task that makes a LoRA has made it. Raise JobFailed if it ends without, or StopRequested."""
@@ -152,28 +152,40 @@ class SamplingProgram(JobProgram):
 
     def _sample(self, lora: LoraFile, name: str) -> None:
         for index in range(len(self._request.prompts)):
-            if index not in self._base_pixels:
-                base = self._render(None, index, name, 0.0)
-                if base is not None and base.file is not None:
-                    self._base_pixels[index] = base.pixels
-            found = self._render(lora, index, name, self._request.strength)
-            if found is not None and found.problem is not None and found.pixels is not None:
+            self.stop_if_requested()
+            has_base = any(settings == self._settings[index] for _, settings in self._base_pixels)
+            if has_base and (lora.checkpoint, index) in self._known:
+                self._report()
+                continue
+            # The picture is judged by the base model's, which must come from the same server.
+            render = partial(self._render_with_base, lora, index, name)
+            try:
+                found = self._patiently(partial(self._samplers.use, render), is_final=False)
+            except SamplerProblem as problem:  # of a server that was to continue
+                found = self._new_record(lora, index, self._request.strength)
+                self._store(replace(found, problem=str(problem)))
+            if found.problem is not None and found.pixels is not None:
                 # The other prompts would show the same: this LoRA does nothing.
                 self._done += len(self._request.prompts) - index - 1
                 return
 
-    def _render(self, lora: LoraFile | None, index: int, name: str, strength: float) -> SampleRecord | None:
-        """Render and store a sample. Return None if it was already stored."""
+    def _render_with_base(self, lora: LoraFile, index: int, name: str, sampler: Sampler) -> SampleRecord:
+        key = sampler.server, self._settings[index]
+        if key not in self._base_pixels:
+            base = self._render(sampler, None, index, name, 0.0)
+            if base.file is not None:
+                self._base_pixels[key] = base.pixels
+        return self._render(sampler, lora, index, name, self._request.strength)
+
+    def _new_record(self, lora: LoraFile | None, index: int, strength: float) -> SampleRecord:
+        checkpoint = None if lora is None else lora.checkpoint
+        return SampleRecord(checkpoint, index, self._request.prompts[index].seed, strength)
+
+    def _render(self, sampler: Sampler, lora: LoraFile | None, index: int, name: str, strength: float) -> SampleRecord:
+        """Render and store a sample. Raise SamplerUnavailable, StopRequested or JobFailed."""
         self.stop_if_requested()
-        checkpoint, prompt, request = (
-            None if lora is None else lora.checkpoint,
-            self._request.prompts[index],
-            self._request,
-        )
-        if (checkpoint, index) in self._known:
-            self._report()
-            return None
-        report_activity(f"{checkpoint or 'the base model'}, prompt {index + 1}")
+        prompt, request, record = self._request.prompts[index], self._request, self._new_record(lora, index, strength)
+        report_activity(f"{record.checkpoint or 'the base model'}, prompt {index + 1}")
         shot = Shot(
             name,
             strength,
@@ -185,21 +197,22 @@ class SamplingProgram(JobProgram):
             request.frames,
             request.steps,
         )
-        record = SampleRecord(checkpoint, index, prompt.seed, strength)
         try:
-            rendered = self._patiently(partial(self._sampler.render, shot), is_final=False)
-            record = self._judge(record, lora, rendered)
+            record = self._judge(replace(record, server=sampler.server), lora, sampler.render(shot))
+        except SamplerUnavailable:
+            raise
         except SamplerProblem as problem:
             record = replace(record, problem=str(problem))
-        # Read afterwards: another ComfyUI may have continued.
-        sampler = self._sampler
         record = replace(record, workflow_hash=sampler.workflow_hash, comfyui_version=sampler.version)
+        self._store(record)
+        return record
+
+    def _store(self, record: SampleRecord) -> None:
         if record.problem is not None:
-            report_warning(f"{checkpoint or 'Base model'}, prompt {index + 1}: {record.problem}")
+            report_warning(f"{record.checkpoint or 'Base model'}, prompt {record.prompt + 1}: {record.problem}")
         with (self.work / RESULTS).open("a") as file:
             file.write(record.line())
         self._report()
-        return record
 
     def _judge(self, record: SampleRecord, lora: LoraFile | None, rendered: Rendered) -> SampleRecord:
         """Store the picture, unless it shows that the LoRA did nothing."""
@@ -208,7 +221,11 @@ class SamplingProgram(JobProgram):
         if lora is not None and missing is not None:
             missing = self._missing[lora.checkpoint] = max(missing, self._missing.get(lora.checkpoint, 0))
         record = replace(record, pixels=pixels, width=width, height=height, frames=frames, keys_missing=missing)
-        is_same = lora is not None and pixels is not None and pixels == self._base_pixels.get(record.prompt)
+        is_same = (
+            lora is not None
+            and pixels is not None
+            and pixels == self._base_pixels.get((record.server, self._settings[record.prompt]))
+        )
         if is_same and record.strength:
             count = "keys" if keys is None else f"{keys:,} keys"
             why = (

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,7 @@ class SamplingRequest:
     extensions: tuple[str, ...] = ()  #: extensions of ComfyUI whose nodes may be used
     command: tuple[str, ...] = ()
     most_seconds: float = 1800.0  #: limit for one sample
-    #: hashes of the pixels of known base samples, by prompt index; None for a video
-    base_pixels: Mapping[str, str | None] = field(default_factory=dict)
-    earlier: tuple[str, ...] = ()  #: directories of tasks of the same training, which may render the base model first
+    earlier: tuple[str, ...] = ()  #: directories of tasks of the same training, which may have rendered the base model
 
     def as_json(self) -> dict[str, Any]:
         """Return the mapping that `from_json` reads."""
@@ -78,7 +76,10 @@ class SamplingRequest:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "SamplingRequest":
-        """Return the request of a mapping. Raise ValueError if it has another form."""
+        """Return the request of a mapping. Raise ValueError if it has another form.
+
+        Unknown fields are ignored: an earlier version stored more.
+        """
         return TypeAdapter(cls).validate_python(stored)
 
 
@@ -111,6 +112,7 @@ class SampleRecord:
     keys_missing: int | None = None  #: keys of the LoRA that were not loaded
     workflow_hash: str | None = None
     comfyui_version: str | None = None
+    server: str | None = None  #: what rendered it; None: unknown
     problem: str | None = None
 
     def line(self) -> str:
@@ -144,14 +146,17 @@ def settings_of(request: SamplingRequest) -> list[str]:
     return found
 
 
-def read_base_pixels(work: Path) -> dict[str, str | None]:
-    """Return the hashes of the base model's pixels that a job has rendered, by `settings_of`. None: a video."""
+def read_base_pixels(work: Path) -> dict[tuple[str | None, str], str | None]:
+    """Return the hashes of the base model's pixels that a job has rendered, by server and `settings_of`.
+
+    None stands for a video.
+    """
     try:
         settings = settings_of(read_request(work))
     except (OSError, ValueError):
         return {}
     return {
-        settings[each.prompt]: each.pixels
+        (each.server, settings[each.prompt]): each.pixels
         for each in read_records(work)
         if each.checkpoint is None and each.file is not None and each.prompt in range(len(settings))
     }

@@ -1,4 +1,4 @@
-"""What renders samples: the interface, several samplers as one, and a fake for tests."""
+"""What renders samples: the interface, the choice among several samplers, and a fake for tests."""
 
 import hashlib
 import io
@@ -68,6 +68,10 @@ class Sampler(Protocol):
     """Renders samples of LoRA files."""
 
     @property
+    def server(self) -> str:
+        """What renders, and its version: only pictures of the same one can be compared."""
+
+    @property
     def version(self) -> str | None:
         """The sampler's version; None if it has none."""
 
@@ -92,6 +96,7 @@ class Sampler(Protocol):
 class FakeSampler:
     """Draws pictures whose colour depends on what a real sampler's picture depends on."""
 
+    server: str = "fake"
     version: str | None = "fake 1"
     workflow_hash: str | None = "0123456789abcdef"
     keys_missing: int | None = 0
@@ -115,7 +120,7 @@ class FakeSampler:
         self.before(shot)
         self.shots.append(shot)
         effect = self.loras[shot.lora].read_bytes() if shot.strength and self.keys_missing == 0 else b""
-        seen = repr((effect, shot.strength if effect else 0, shot.prompt, shot.seed)).encode()
+        seen = repr((self.server, effect, shot.strength if effect else 0, shot.prompt, shot.seed)).encode()
         digest = hashlib.sha256(seen).digest()
         picture = io.BytesIO()
         Image.new("RGB", (8, 8), tuple(digest[:3])).save(picture, "PNG")
@@ -123,32 +128,23 @@ class FakeSampler:
 
 
 class Rotation:
-    """Renders with the first sampler that is available."""
+    """Lets the first available of several samplers act."""
 
     def __init__(self, samplers: Sequence[Sampler]) -> None:
-        """Create the sampler of at least one other."""
+        """Create the rotation of at least one sampler."""
         self._samplers = samplers
         self._present = 0
+        self._was_away = False
         self._loras: dict[str, Path] = {}
-
-    @property
-    def version(self) -> str | None:
-        """The version of the sampler that rendered last."""
-        return self._samplers[self._present].version
-
-    @property
-    def workflow_hash(self) -> str | None:
-        """The hash of its workflow."""
-        return self._samplers[self._present].workflow_hash
 
     def prepare(self) -> None:
         """Prepare the first available sampler. Raise SamplerProblem, or SamplerUnavailable if none is available."""
-        self._with_each(lambda sampler: sampler.prepare())
+        self.use(lambda sampler: sampler.prepare())
 
     def add_lora(self, path: Path, name: str) -> None:
         """Make a LoRA file available. Raise SamplerProblem."""
         self._loras[name] = path
-        self._with_each(lambda sampler: sampler.add_lora(path, name))
+        self.use(lambda sampler: sampler.add_lora(path, name))
 
     def remove_lora(self, name: str) -> None:
         """Remove what `add_lora` added, from every sampler."""
@@ -156,17 +152,17 @@ class Rotation:
         for sampler in self._samplers:
             sampler.remove_lora(name)
 
-    def render(self, shot: Shot) -> Rendered:
-        """Render one picture or clip. Raise SamplerProblem, SamplerUnavailable or StopRequested."""
-        return self._with_each(lambda sampler: sampler.render(shot))
+    def use(self, act: Callable[[Sampler], T]) -> T:
+        """Call `act` with the present sampler, or while it raises SamplerUnavailable, with the next ones.
 
-    def _with_each(self, act: Callable[[Sampler], T]) -> T:
-        """Let the present sampler act, or the next one that is available. Raise SamplerUnavailable if none is."""
+        So everything that an `act` renders comes from one sampler. Raise SamplerUnavailable if none is available.
+        """
         first = self._present
         for turn in range(len(self._samplers)):
             sampler = self._samplers[(first + turn) % len(self._samplers)]
             try:
-                if turn:
+                # It may have become another version while it was away.
+                if turn or self._was_away:
                     self._ready(sampler)
                 found = act(sampler)
             except SamplerUnavailable as problem:
@@ -174,8 +170,9 @@ class Rotation:
                 if turn + 1 < len(self._samplers):
                     report_warning(f"{problem} The next one continues.")
                 continue
-            self._present = (first + turn) % len(self._samplers)
+            self._present, self._was_away = (first + turn) % len(self._samplers), False
             return found
+        self._was_away = True
         raise last
 
     def _ready(self, sampler: Sampler) -> None:

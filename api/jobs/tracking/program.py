@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from api.jobs.errors import LibraryFailed
+from api.jobs.errors import LibraryFailed, RunDeleted
 
 
 class TrackerRun(Protocol):
@@ -66,7 +66,7 @@ class TrackingProgram:
         try:
             return {"rows": self._carry_out(request)}
         except LibraryFailed as error:
-            return {"error": str(error), "is_over": True}
+            return {"error": str(error), "is_over": True, "is_deleted": isinstance(error, RunDeleted)}
         except Exception as error:  # whatever the library raises
             # The service masks keys, of which a cut could leave a part, before it cuts further.
             return {"error": f"{type(error).__name__}: {error}"[:50_000]}

@@ -10,7 +10,7 @@ from typing import Any
 
 import wandb
 
-from api.jobs.errors import LibraryFailed
+from api.jobs.errors import LibraryFailed, RunDeleted
 
 #: Seconds that a server may take to answer when a run is opened, and when it is asked whether it is there.
 _OPEN_SECONDS, _ASK_SECONDS = 30, 10
@@ -23,6 +23,9 @@ _EXIT_CODES = {"completed": 0, "failed": 1, "stopped": 255}
 
 #: What the library prints when the server refuses rows. It discards all later ones, without an error.
 _REFUSAL = "Some run data will not be synced"
+
+#: What the server answers when a run is opened that was deleted. It can be restored for some days.
+_DELETION = "previously created and deleted"
 
 
 class WandbRun:
@@ -128,5 +131,6 @@ class WandbBackend:
             )
         except wandb.Error as error:
             # The library would refuse to open this run again, because it counts as in use.
-            raise LibraryFailed(str(error)) from None
+            failure = RunDeleted if _DELETION in str(error) else LibraryFailed
+            raise failure(str(error)) from None
         return WandbRun(run, self)

@@ -11,7 +11,14 @@ from api.domain.cause import Cause, CauseCode
 from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT, RANK, TRACEBACK_LIMIT, WHAT, ErrorLine, find_errors, is_empty
 from api.trainers.protocol.hints import BY_PLACE, CACHE_FILE, READ_TRACEBACK, hint_for
-from api.trainers.protocol.phrases import CACHING, CACHING_LOGGED, STEP_BEGINNING
+from api.trainers.protocol.phrases import (
+    CACHING,
+    CACHING_LOGGED,
+    NEW_EPOCH,
+    SAVING_CHECKPOINT,
+    SAVING_MODEL,
+    STEP_BEGINNING,
+)
 from api.trainers.trainer import Ending
 
 #: Consecutive NaN losses that count as the cause if nothing else explains the failure.
@@ -52,6 +59,18 @@ _CUDA_MEMORY = (
 #: Frames that create semaphores and shared memory, which the system stores in /dev/shm.
 _SHARED = r"/multiprocess(?:ing)?/(?:synchronize|shared_memory|heap)\.py"
 
+#: Messages about exhausted memory of the machine.
+_HOST_MEMORY = (
+    r"^(?:[\w.]{1,80}\.)?(?:_Array)?MemoryError|DefaultCPUAllocator: |std::bad_alloc"
+    r"|[Cc]annot allocate memory(?! in static TLS)|killed by signal: Killed"
+)
+
+#: Frames that save a model or a checkpoint.
+_SAVING = r"in (?:save_(?:adapter|full_model|model|checkpoint)|process_(?:step|epoch))$"
+
+#: Errors of a missing file that the trainer does not create itself.
+_FILE_MISSING = rf"^FileNotFoundError(?!.*(?:No usable temporary|states\.pt'|{CACHE_FILE}|is neither a `Dataset`))"
+
 #: The beginning of a path of Windows; in addresses, letters precede the colon's one.
 _WINDOWS_PATH = r"(?<![A-Za-z])[A-Za-z]:[\\/](?!/)"
 
@@ -65,6 +84,15 @@ _RULES = (
         "end the other program (`nvidia-smi` lists it; ComfyUI, Ollama and notebooks keep models loaded), then resume; "
         "if there is none, lower micro_batch_size_per_gpu or the resolutions",
         "shared_gpu_memory",
+    ),
+    _Rule.of(
+        CauseCode.CUDA_OUT_OF_MEMORY,
+        _CUDA_MEMORY,
+        "a GPU had no free memory when the trainer started",
+        "end the programs that hold it (`nvidia-smi` lists them; ComfyUI, Ollama and notebooks keep models loaded), "
+        "then resume",
+        "gpu_full",
+        within=r"in (?:set_device|init_distributed)$",
     ),
     _Rule.of(
         # Without "Tried to allocate", the driver failed, not PyTorch's allocator of GPU memory. Copies from a GPU to
@@ -109,9 +137,18 @@ _RULES = (
         _CUDA_MEMORY,
         "the state of the optimizer does not fit into a GPU's memory",
         "use an 8-bit optimizer (adamw8bitkahan), train an adapter (or one of lower rank), or request more GPUs and "
-        "set pipeline_stages",
+        "set pipeline_stages; if a resumed training failed, end other programs on its GPUs",
         "optimizer_gpu_memory",
-        within=r"in (?:_take_model_step|_init_state|_exec_optimizer_step)$",
+        within=r"in (?:_take_model_step|_init_state|_exec_optimizer_step|load_checkpoint)$",
+    ),
+    _Rule.of(
+        CauseCode.CUDA_OUT_OF_MEMORY,
+        _CUDA_MEMORY,
+        "a GPU ran out of memory while a model was saved",
+        "saving needs very little of it, so that it was full before: end other programs on the GPU, raise "
+        "blocks_to_swap, or lower micro_batch_size_per_gpu or the resolutions a little, then resume",
+        "saving_gpu_memory",
+        within=_SAVING,
     ),
     _Rule.of(
         CauseCode.CUDA_OUT_OF_MEMORY,
@@ -123,8 +160,8 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
-        r"(?:out of|insufficient) shared memory|Bus error|shared memory object(?!.*Too many)|torch_shm_manager"
-        r"|(?:shared memory|/dev/shm|/torch_\d).*No space left",
+        r"(?:out of|insufficient) shared memory|Bus error|shared memory object(?!.*Too many)"
+        r"|torch_shm_manager(?!.*random directory)|(?:shared memory|/dev/shm|/torch_\d|fallocate).*No space left",
         "the machine ran out of shared memory (/dev/shm)",
         "make /dev/shm larger (in a container: --shm-size or --ipc=host), or lower map_num_proc",
         "shared_memory",
@@ -164,10 +201,28 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
-        r"^(?:[\w.]{1,80}\.)?(?:_Array)?MemoryError|DefaultCPUAllocator: |std::bad_alloc"
-        r"|[Cc]annot allocate memory(?! in static TLS)|killed by signal: Killed",
+        _HOST_MEMORY,
+        "the machine ran out of memory while a model was saved",
+        "lower blocks_to_swap, run fewer tasks at once, or add memory or swap space (a whole model needs up to twice "
+        "its size while it is saved), then resume; a smaller batch does not help",
+        "host_memory_saving",
+        within=_SAVING,
+    ),
+    _Rule.of(
+        CauseCode.HOST_OUT_OF_MEMORY,
+        _HOST_MEMORY,
+        "the machine ran out of memory while weights were loaded",
+        "add memory or swap space (under WSL2, raise `memory` in .wslconfig), use weights in fp8 or bf16, or fewer "
+        "GPUs, as each GPU's process reads the weights whole",
+        "host_memory_loading",
+        within=r"in (?:load_diffusion_model|load_fn|load_safetensors|iterate_safetensors)$",
+    ),
+    _Rule.of(
+        CauseCode.HOST_OUT_OF_MEMORY,
+        _HOST_MEMORY,
         "the machine ran out of memory",
-        "lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer tasks at once, or add memory",
+        "lower blocks_to_swap, map_num_proc, caching_batch_size or a very high num_repeats, run fewer tasks at once, "
+        "or add memory",
         "host_memory",
     ),
     _Rule.of(
@@ -193,6 +248,29 @@ _RULES = (
         "service; if not, "
         "start the container with --gpus all, or check the driver and the Xid errors; then resume",
         "no_gpu_seen",
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
+        r"(?:: |['\"])configs/",
+        "a file of the trainer was not found",
+        "run `git checkout -- configs` in the trainer's directory (DIFFUSION_PIPE_ROOT), which restores its files",
+        "trainer_file",
+    ),
+    _Rule.of(
+        CauseCode.TRAINER_ERROR,
+        rf"{_FILE_MISSING}|Parent directory .{{1,400}} does not exist",
+        "a file or directory of the run was removed while it trained",
+        "look for what removed it (another program, a lost mount), then resume",
+        "output_gone",
+        within=_SAVING,
+    ),
+    _Rule.of(
+        CauseCode.MISSING_FILE,
+        _FILE_MISSING,
+        "a file of the dataset was removed while it was cached",
+        "restore it, or start the training again with regenerate_cache = true",
+        "item_gone",
+        within=r'/utils/dataset\.py", line \d+, in (?:fn|_cache_fn|latents_map_fn)$',
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
@@ -240,7 +318,7 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
-        r"(?:MaxRetryError|NameResolutionError|Max retries exceeded|couldn't connect to|Cannot reach).{0,300}hugging"
+        r"(?:MaxRetryError|NameResolutionError|Max retries exceeded|Cannot reach).{0,300}hugging|couldn't connect to '"
         r"|LocalEntryNotFoundError.{0,300}(?:[Cc]onnection|outgoing traffic)|OfflineModeIsEnabled"
         r"|^httpx\.\w{0,40}(?:Connect|Timeout|Proxy)"
         r"|\b(?:5\d\d Server Error|[Tt]imed ?out).{0,300}hugging"
@@ -260,7 +338,8 @@ _RULES = (
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
-        r"^Exception: No such file or directory \(os error 2\)$",
+        r"^Exception: No such file or directory \(os error 2\)$"
+        r"|missing \d+ required positional arguments?: 'vocab_file'",
         "a file of a tokenizer was not found",
         "complete the directory of the text encoder in [model] (it needs tokenizer.json); if [model] names single "
         "files only, the tokenizer belongs to the trainer: run `git checkout -- configs` in its directory",
@@ -285,7 +364,7 @@ _RULES = (
         rf"(?!: (?:{CACHE_FILE}$|'(?:[^']*states\.pt|nvcc|ninja|gcc|cc|[gc]\+\+)'$))"
         r"|HFValidationError|Invalid `pretrained_model|Incorrect path_or_model_id|model_path not exists"
         r"|\b404 Client Error|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound)Error"
-        r"|is not a valid model identifier",
+        r"|is not a (?:valid model identifier|local folder)",
         "a file or model was not found",
         "correct the path in the request, or create the file; the trainer's user must be able to read it",
         "missing_file",
@@ -329,11 +408,13 @@ class _Stage(Enum):
     LOADING = "loading"
     LOADED = "loaded"
     TRAINING = "training"
+    SAVING = "saving"
 
 
 #: The lines that the trainer prints in each stage.
 _STAGE_LINES = (
-    (_Stage.TRAINING, re.compile(rf"^{STEP_BEGINNING.pattern}")),
+    (_Stage.TRAINING, re.compile(rf"^(?:{STEP_BEGINNING.pattern}|{NEW_EPOCH.pattern})", re.ASCII)),
+    (_Stage.SAVING, re.compile(rf"^{SAVING_MODEL}|{SAVING_CHECKPOINT}")),
     (_Stage.CACHING, re.compile(rf"^(?:{CACHING}|{re.escape(CACHING_LOGGED)})")),
     (_Stage.LOADED, re.compile(r"trainable params: |Block swap enabled|Global batch size = ")),
     (_Stage.LOADING, re.compile(r"Loading checkpoint shards|Loading adapter weights")),
@@ -533,6 +614,20 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
         raised = [error for error in errors if error.exception is not None]
         original = [error for error in errors if not _SECONDARY.search(error.text)]
         return _trainer_error(_last_of_its_rank(raised or original or errors), raised, ending)
+    return _said_nothing(ending)
+
+
+def _said_nothing(ending: Ending) -> Cause:
+    if ending.exit_code in (126, 127):
+        return Cause.of(
+            CauseCode.TRAINER_ERROR,
+            "not_started",
+            "a program was not found, or cannot be executed (exit code {code})",
+            "set DIFFUSION_PIPE_PYTHON to the Python of the trainer's environment, create that environment again if it "
+            "was moved, and check that the trainer's user may execute it, also by its disk (mounted without noexec)",
+            _last_lines(ending),
+            code=ending.exit_code,
+        )
     how = Reason.of("without an exit code", "without_exit_code")
     if ending.exit_code is not None:
         how = Reason.of("with exit code {code}", "with_exit_code", code=ending.exit_code)
@@ -584,7 +679,8 @@ def _killed(ending: Ending, number: int) -> Cause:
             lines,
             signal=name,
         )
-    if name == "SIGKILL" and _last_stage(ending.last_lines) in _BEFORE_STEPS:
+    stage = _last_stage(ending.last_lines)
+    if name == "SIGKILL" and stage in _BEFORE_STEPS:
         return Cause.of(
             CauseCode.HOST_OUT_OF_MEMORY,
             "killed_before_training",
@@ -593,6 +689,17 @@ def _killed(ending: Ending, number: int) -> Cause:
             "confirm it in `dmesg`, and start it again: what is cached is kept; if it recurs, add memory or swap space "
             "(under WSL2, raise `memory` in .wslconfig), use weights in fp8 or bf16, fewer GPUs, or a lower "
             "map_num_proc or caching_batch_size",
+            lines,
+        )
+    if name == "SIGKILL" and stage is _Stage.SAVING:
+        return Cause.of(
+            CauseCode.HOST_OUT_OF_MEMORY,
+            "killed_saving",
+            "the kernel or another program killed a process while a model or checkpoint was saved (SIGKILL); most "
+            "likely the machine ran out of memory",
+            "confirm it in `dmesg`; lower blocks_to_swap, run fewer tasks at once, or add memory or swap space (a "
+            "whole model needs up to twice its size while it is saved; under WSL2, raise `memory` in .wslconfig), then "
+            "resume",
             lines,
         )
     if name == "SIGKILL":
@@ -634,7 +741,7 @@ def _killed(ending: Ending, number: int) -> Cause:
             "SystemCallFilter of the service",
             lines,
         )
-    if name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"):
+    if name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM"):
         return Cause.of(
             CauseCode.KILLED,
             "killed_outside",
@@ -713,7 +820,7 @@ def _crashed_package(lines: Sequence[str]) -> str | None:
 
 def _crash_stage(stage: _Stage | None) -> tuple[Reason, Reason]:
     """Return when the trainer crashed, and what to do first."""
-    if stage is _Stage.TRAINING:
+    if stage in (_Stage.TRAINING, _Stage.SAVING):
         return Reason.of("while it trained", "crash_training"), Reason.of(
             "set compile = false, delete compiled code (~/.triton, ~/.cache/torch_extensions), reinstall "
             "flash-attn, xformers and bitsandbytes in builds for the trainer's torch, and update the driver",

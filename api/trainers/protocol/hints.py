@@ -6,6 +6,7 @@ from itertools import pairwise, takewhile
 
 from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT
+from api.trainers.protocol.phrases import RESUMING
 
 #: Errors of a file that does not begin like a safetensors file.
 _NO_HEADER = r"HeaderTooLarge|InvalidHeader(?!Error)|header: (?:header too large|invalid [\w-]{1,20}(?: in)? header)"
@@ -28,6 +29,9 @@ _NO_KERNELS = (
     r"no kernel image is available|STATUS_ARCH_MISMATCH|invalid device function|kernel image is invalid"
     r"|for --gpu-architecture|TensileLibrary|too many resources requested for launch"
 )
+
+#: The command that brings the trainer's packages to versions that fit together.
+_UPGRADE = "`pip install --upgrade -r requirements.txt 'diffusers<0.39'` (qwen_image fails with newer ones)"
 
 #: Pattern of an exception line, code, and hint. The first match applies; its first group replaces `{what}`.
 HINTS = tuple(
@@ -92,7 +96,7 @@ HINTS = tuple(
                 r"Found no NVIDIA driver|CUDA driver initialization failed|CUDA unknown error"
                 r"|cuda\.is_available\(\) is False|only supported with GPUs, no GPUs"
                 r"|lib(?:cuda|nvidia-ml)\.so[\d.]{0,5}: cannot open|NVML Shared Library Not Found"
-                r"|NVMLError_Unknown|initialize NVML|CUDA error: initialization error"
+                r"|NVMLError_Unknown|\bnvml\w{1,60}\(\) failed|initialize NVML|CUDA error: initialization error"
                 r"|0 active drivers \("
                 r"|Unexpected error from cudaGetDeviceCount(?!.*Error (?:80[234]|101)\b)"
             ),
@@ -163,72 +167,12 @@ HINTS = tuple(
             "no network interface has the given name: correct or remove NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME",
         ),
         (
-            (
-                r"(?i:TOMLDecodeError).{0,200}(?:Reserved escape|Invalid escape|Unescaped '\\'|[Ii]nvalid hex value"
-                r"|Escaped character).{0,200}\((?:at )?(line \d+,? column \d+)"
-            ),
-            "toml_escape",
-            (
-                "a backslash in double quotes starts an escape, at {what}: write paths in single quotes, 'C:\\data', "
-                "or with forward slashes"
-            ),
-        ),
-        (
-            (
-                r"(?i:TOMLDecodeError).{0,200}(?:Duplicate keys|already exists|Cannot overwrite|twice|Cannot redefine"
-                r"|Cannot mutate|Duplicate inline|implicitly defined).{0,300}\((?:at )?(line \d+,? column \d+)"
-            ),
-            "toml_twice",
-            "a key or table is set twice, the second time at {what}: remove one of them",
-        ),
-        (
-            r"(?i:TOMLDecodeError).{0,200}(?:lowercase booleans).{0,200}\((?:at )?(line \d+,? column \d+)",
-            "toml_boolean",
-            "at {what}, write true or false in lower case",
-        ),
-        (
-            r"(?i:TOMLDecodeError).{0,200}homogeneous array.{0,200}\((?:at )?(line \d+,? column \d+)",
-            "toml_array",
-            "the array at {what} mixes types: use one, such as [1.0, 2.5] or ['a', 'b']",
-        ),
-        (
-            (
-                r"(?i:TOMLDecodeError).{0,200}(?:leading digit|digits after|leading zeroes"
-                r"|Invalid date or number).{0,200}\((?:at )?(line \d+,? column \d+)"
-            ),
-            "toml_number",
-            "the number at {what} is not written as TOML expects: write 0.5, 1.0 or 2e-5, without leading zeros",
-        ),
-        (
-            (
-                r"(?i:TOMLDecodeError).{0,200}(?:Unbalanced quotes|Unterminated string|tokens after a closed"
-                r"|Illegal character '\\n'|after a statement).{0,200}\((?:at )?(line \d+,? column \d+)"
-            ),
-            "toml_quotes",
-            "a quote is missing or superfluous at {what}: write key = 'text', one key in a line",
-        ),
-        (
-            (
-                r"(?i:TOMLDecodeError).{0,200}(?:character in key name|without value|empty keyname|Expected '=' after"
-                r"|Invalid initial character|Invalid statement|Empty value).{0,200}\((?:at )?(line \d+,? column \d+)"
-            ),
-            "toml_key",
-            (
-                "no key and value at {what}: write key = value, text in quotes, comments after #; a file must not "
-                "begin with an invisible byte-order mark"
-            ),
-        ),
-        (
-            r"(?i:TOMLDecodeError).{0,200}(?:[Gg]roup|Expected '\]).{0,300}\((?:at )?(line \d+,? column \d+)",
-            "toml_table",
-            "the name of a table is wrong at {what}: write [model] or [[directory]] alone in a line",
-        ),
-        (
             r"(?i)TOMLDecodeError.{0,400}\((?:at )?(line \d+,? column \d+)",
             "toml",
             (
-                "the TOML is wrong at {what}: text needs quotes ('bfloat16'), lists brackets ([512, 768]), numbers "
-                "and true or false neither"
+                "the TOML is wrong at {what}: write each key once, text and paths in single quotes ('C:\\data'), lists "
+                "of one type in brackets ([512, 768]), numbers as 0.5 or 2e-5, true and false in lower case, [model] "
+                "or [[directory]] alone in a line, and comments after #"
             ),
         ),
         (
@@ -317,25 +261,9 @@ HINTS = tuple(
             "two ranks use the same GPU: check CUDA_VISIBLE_DEVICES of the service, which must list each GPU once",
         ),
         (
-            r"nvJitLink|libnvrtc-builtins|find nvrtc",
-            "cuda_libraries",
             (
-                "libraries of different CUDA versions are mixed: remove CUDA's directories from LD_LIBRARY_PATH, or "
-                "reinstall torch with its nvidia packages in the trainer's environment"
-            ),
-        ),
-        (
-            r"CUBLAS_STATUS_(?:NOT_SUPPORTED|INVALID_VALUE)",
-            "cublas_mixed",
-            (
-                "libraries of different CUDA versions may be mixed: remove CUDA's directories from LD_LIBRARY_PATH, "
-                "and update the driver; if it recurs, reinstall torch in the trainer's environment"
-            ),
-        ),
-        (
-            (
-                r"CU(?:BLAS|SOLVER|SPARSE)_STATUS_(?!ARCH)|CUDNN_STATUS_(?!\w*VERSION_MISMATCH)|cudnn_frontend"
-                r"|valid cuDNN algorithm"
+                r"CU(?:BLAS|SOLVER|SPARSE)_STATUS_(?!ARCH|NOT_SUPPORTED|INVALID_VALUE)"
+                r"|CUDNN_STATUS_(?!\w*VERSION_MISMATCH)|cudnn_frontend|valid cuDNN algorithm"
                 r"|unable to find an engine to execute"
             ),
             "gpu_memory_or_cudnn",
@@ -426,7 +354,7 @@ HINTS = tuple(
             "import_failed",
             (
                 "the versions of the trainer's packages do not fit together (the lines around the error name one): "
-                "run `pip install --upgrade -r requirements.txt` in the trainer's directory with its Python"
+                f"run {_UPGRADE} in the trainer's directory with its Python"
             ),
         ),
         (
@@ -476,8 +404,7 @@ HINTS = tuple(
             "versions_differ",
             (
                 "the trainer, its submodules and its packages are of different ages: run `git pull`, `git submodule "
-                "update --init --recursive` and `pip install --upgrade -r requirements.txt` in the trainer's "
-                "directory with its Python"
+                f"update --init --recursive` and {_UPGRADE} in the trainer's directory with its Python"
             ),
         ),
         (
@@ -506,23 +433,6 @@ HINTS = tuple(
             (
                 "a package is too old for this Python: upgrade the package whose file the traceback's last lines name, "
                 "and pip and setuptools (`pip install --upgrade pip setuptools`), or use Python 3.12"
-            ),
-        ),
-        (
-            r"No module named '(google|hydra|optimi|optimum)\b",
-            "package_of_name",
-            (
-                "`{what}` is missing: run `pip install -r requirements.txt` in the trainer's directory with its "
-                "Python, which installs its package (torch-optimi for optimi, protobuf for google, hydra-core for "
-                "hydra, optimum-quanto for optimum)"
-            ),
-        ),
-        (
-            r"No module named '(cv2|PIL|sklearn|yaml)'",
-            "package_of_module",
-            (
-                "install the package of `{what}` in the trainer's environment: opencv-python-headless for cv2, "
-                "pillow for PIL, scikit-learn for sklearn, pyyaml for yaml"
             ),
         ),
         (
@@ -571,6 +481,14 @@ HINTS = tuple(
             ),
         ),
         (
+            r"\[merge conflict\]$",
+            "merge_conflict",
+            (
+                "a file of the trainer has the marks of an unfinished merge: run `git status` in its directory, and "
+                "`git checkout HEAD -- FILE` for the file that the lines above the error name"
+            ),
+        ),
+        (
             (
                 r"'autocommit' is an invalid keyword|cannot import name '\w{1,80}' from 'typing'"
                 r"|SyntaxError: (?:invalid syntax|f-string)|unsupported operand type\(s\) for \|"
@@ -596,14 +514,14 @@ HINTS = tuple(
             ),
             "package_too_old",
             (
-                "the wrong version of `{what}` is installed for the code that uses it: run `pip install --upgrade -r "
-                "requirements.txt` in the trainer's directory with its Python; if {what} is not in that file, install "
-                "its newest version"
+                f"the wrong version of `{{what}}` is installed for the code that uses it: run {_UPGRADE} in the "
+                "trainer's directory with its Python; if {what} is not in that file, install its newest version"
             ),
         ),
         (
             (
-                r"'bool' object has no attribute 'contiguous'|module 'comfy(?!_kitchen|_aimdo)[\w.]*' has no attribute"
+                r"assert a\.shape\[0\] == 1|'bool' object has no attribute 'contiguous'"
+                r"|module 'comfy(?!_kitchen|_aimdo)[\w.]*' has no attribute"
                 r"|cannot import name '\w{1,80}' from '(?:comfy(?!_kitchen|_aimdo)\w*|submodules)\b"
             ),
             "comfy_mismatch",
@@ -634,12 +552,16 @@ HINTS = tuple(
             ),
         ),
         (
-            r"/torch/lib/lib\w{1,40}\.so[\d.]{0,10}: undefined symbol",
+            (
+                r"/torch/lib/lib\w{1,40}\.so[\d.]{0,10}: undefined symbol|nvJitLink|libnvrtc-builtins|find nvrtc"
+                r"|CUBLAS_STATUS_(?:NOT_SUPPORTED|INVALID_VALUE)|CUDNN_STATUS_\w*VERSION_MISMATCH"
+                r"|cuDNN version incompatib|libcudnn.*\.so"
+            ),
             "torch_libraries",
             (
-                "torch loads a CUDA or NCCL library of another version than its own: remove directories of CUDA and "
-                "NCCL from LD_LIBRARY_PATH and LD_PRELOAD, and reinstall torch with its nvidia packages in the "
-                "trainer's environment"
+                "libraries of CUDA, cuDNN or NCCL of different versions are mixed: remove their directories from "
+                "LD_LIBRARY_PATH and LD_PRELOAD, or reinstall torch with its nvidia packages in the trainer's "
+                "environment; if it recurs, update the driver"
             ),
         ),
         (
@@ -661,7 +583,7 @@ HINTS = tuple(
         (
             r"QwenEmbedRope.*multiple values for argument",
             "older_diffusers",
-            "install a diffusers below 0.39 in the trainer's environment: this trainer cannot use a newer one",
+            "run `pip install 'diffusers<0.39'` with the trainer's Python: this trainer cannot use a newer one",
         ),
         (
             r"cannot allocate memory in static TLS",
@@ -693,21 +615,13 @@ HINTS = tuple(
         ),
         (
             (
-                r"(?:/\.?triton/|torchinductor).*\.so: (?:cannot open shared|file too short|invalid ELF"
-                r"|undefined symbol)|\[Errno 39\].*(?:/\.?triton/|torchinductor)"
+                r"(?:/\.?triton/|torchinductor|torch_extensions/).*(?:\.so: undefined symbol|cannot open shared"
+                r"|file too short|invalid ELF)|\[Errno (?:26|39)\].*(?:/\.?triton/|torchinductor)"
             ),
             "kernels_incomplete",
             (
                 "the cache of compiled code is incomplete: delete the directory that the error names, and start again; "
                 "with several trainings on a network disk, set TRITON_CACHE_DIR in `env` to a local directory"
-            ),
-        ),
-        (
-            r"torch_extensions/.*(?:cannot open shared object|file too short|invalid ELF header)",
-            "extension_incomplete",
-            (
-                "an extension of DeepSpeed was not built completely: delete the directory torch_extensions that the "
-                "error names, and start again"
             ),
         ),
         (
@@ -737,14 +651,6 @@ HINTS = tuple(
             "install a compiler and the CUDA toolkit that matches PyTorch, and set CUDA_HOME for the service",
         ),
         (
-            r"CUDNN_STATUS_\w*VERSION_MISMATCH|cuDNN version incompatib|libcudnn.*\.so",
-            "cudnn_versions",
-            (
-                "libraries of different versions of cuDNN are mixed: remove cuDNN's directory from LD_LIBRARY_PATH, "
-                "or reinstall torch and its nvidia-cudnn package in the trainer's environment"
-            ),
-        ),
-        (
             r"(?<![/\w.+-])(lib[\w+-]{1,60}\.so[\d.]{0,20}): cannot open shared object file",
             "library",
             (
@@ -753,16 +659,11 @@ HINTS = tuple(
             ),
         ),
         (
-            r"(?:ImportError|OSError): [^']{0,300}\.so[\w.]{0,40}: cannot open shared object",
-            "library_unnamed",
-            "a library that the error names is missing: reinstall the package that it belongs to",
-        ),
-        (
             r"(?:ImportError|OSError): [^']{0,300}\.so[\w.]{0,40}: ",
             "library_unusable",
             (
-                "a library of a package cannot be loaded: reinstall the package that the error names in the trainer's "
-                "environment, in the version for this system and its version of torch"
+                "a library of a package is missing or cannot be loaded: reinstall the package that the error names in "
+                "the trainer's environment, in the version for this system and its version of torch"
             ),
         ),
         (
@@ -848,17 +749,26 @@ HINTS = tuple(
             "install triton in the trainer's environment, or set compile = false",
         ),
         (
-            r"PermissionError.*/(?:ptxas|cuobjdump|nvdisasm|nvcc|ninja|gcc|cc|[gc]\+\+)'",
+            r"PermissionError.*/(?:ptxas|cuobjdump|nvdisasm|nvcc|ninja|gcc|cc|[gc]\+\+)'|Exec format error",
             "program_not_executable",
             (
                 "the program in the error cannot be executed: make it executable (`chmod +x`), or move it, with the "
-                "trainer's environment, to a disk that allows execution (mounted without noexec)"
+                "trainer's environment, to a disk that allows execution (mounted without noexec); if it is for another "
+                "kind of processor, reinstall its package"
             ),
         ),
         (
             r"(?i:ptxas)|PassManager::run failed",
             "triton_old",
             "this Triton does not know the GPU: install a newer PyTorch with its Triton, or set compile = false",
+        ),
+        (
+            r"\[muon\]$",
+            "muon_compiled",
+            (
+                "GenericOptim always compiles muon, adamuon and normuon, and this failed: set them to false in "
+                "[optimizer], or install the newest PyTorch with its Triton"
+            ),
         ),
         (
             (
@@ -948,6 +858,14 @@ HINTS = tuple(
             r"Consistency check failed|416 Client Error",
             "download_cut",
             "a download was cut off: resume, or download the model with `hf download` and give its directory",
+        ),
+        (
+            r"\[in the way\]$",
+            "file_in_the_way",
+            (
+                "a file stands where the trainer creates the directory in the error: move it away; output_dir must "
+                "name a directory, and a dataset's directory must have no file named `cache`"
+            ),
         ),
         (
             r"NotADirectoryError",
@@ -1089,9 +1007,9 @@ HINTS = tuple(
         ),
         (
             (
-                r"size of tensor a|expected input\[.{1,80}channels|is invalid for input of size|EinopsError"
-                r"|Sizes of tensors must match|Expected size for first two dimensions|expanded size of the tensor"
-                r"|must have same number of dimensions"
+                r"size of tensor a|Given normalized_shape|expected input\[.{1,80}channels|is invalid for input of size"
+                r"|EinopsError|Sizes of tensors must match|Expected size for first two dimensions"
+                r"|expanded size of the tensor|must have same number of dimensions"
             ),
             "sizes_differ",
             (
@@ -1174,9 +1092,17 @@ HINTS = tuple(
             ),
         ),
         (
+            r"Missing key: `",
+            "other_checkpoint",
+            (
+                "the checkpoint that the error names lacks the weights that the trainer reads: download the official "
+                "one again, or set transformer_path in [model] to a .safetensors file of the model"
+            ),
+        ),
+        (
             (
                 r"Cound not find safetensors|appear to be missing in the checkpoint|No model weights found"
-                r"|Invalid model path|CORRUPTED MODEL|assert len\(missing_keys\) == 0|KeyError: [\"']Missing key: "
+                r"|Invalid model path|CORRUPTED MODEL|assert len\(missing_keys\) == 0"
                 r"|File does not contain tensor|KeyError: '(?:[\w.]+\.)?(?:blocks|layers|double_blocks|single_blocks"
                 r"|transformer_blocks)\.\d[\w.]*'|KeyError: '[\w.]+\.(?:weight|bias)'"
             ),
@@ -1374,7 +1300,7 @@ HINTS = tuple(
         ),
         (r"Block swapping is not implemented", "no_swap", "remove blocks_to_swap: this model does not support it"),
         (
-            r"Expected all tensors to be on the same device(?!.*\[caching\]$)",
+            r"(?:Expected all tensors to be on the same device|assert q\.device\.type)(?!.*\[caching\]$)",
             "swap_for_eval",
             "set disable_block_swap_for_eval = true (or remove blocks_to_swap)",
         ),
@@ -1516,7 +1442,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"img_len == first_img_len|x\.shape\[0\] == 1",
+            r"img_len == first_img_len|x\.shape\[0\] == 1|a\.shape == audio_shape|mod_segments == first_mod",
             "one_per_batch",
             (
                 "this model cannot train this batch: set micro_batch_size_per_gpu = 1 (and raise "
@@ -1581,9 +1507,12 @@ HINTS = tuple(
         (r"Mask shape", "masks", "give each mask the same size as its image"),
         (r"WebP videos", "webp", "convert the animated WebP files to videos or to single images"),
         (
-            r"must contain lists of captions",
+            r"must contain lists of captions|\[captions\.json\]$",
             "captions_json",
-            'write lists of captions in captions.json: "a.png": ["a caption"]',
+            (
+                'captions.json must be one object of file names and lists of captions ("a.png": ["a caption"]): '
+                "correct it, and start the training again with regenerate_cache = true"
+            ),
         ),
         (
             r"Decoder ?(?:Not|not) ?(?:Found|found)|codec (?:is )?not (?:currently )?supported",
@@ -1630,20 +1559,16 @@ HINTS = tuple(
             "a PNG has too much text in it, such as a workflow: save it without metadata",
         ),
         (
-            r"UnidentifiedImageError|cannot identify image",
+            (
+                r"UnidentifiedImageError|cannot identify image|image file is truncated|broken data stream"
+                r"|unrecognized data stream|broken PNG file|when reading image file"
+            ),
             "damaged_image",
             (
-                "the image named in the error is damaged, or of a format that Pillow cannot read, such as HEIC or AVIF "
-                "under another ending: convert it to PNG or JPEG, or remove it"
+                "an image is damaged, or of a format that Pillow cannot read, such as HEIC or AVIF under another "
+                "ending: the error names it, or validate the request again, which names such files; convert it to PNG "
+                "or JPEG, replace or remove it"
             ),
-        ),
-        (
-            (
-                r"image file is truncated|broken data stream|unrecognized data stream|broken PNG file"
-                r"|when reading image file"
-            ),
-            "damaged_images",
-            "an image is damaged: validate the request again, which names damaged images, and replace or remove them",
         ),
         (
             r"must train on videos",
@@ -1692,7 +1617,7 @@ HINTS = tuple(
             ),
         ),
         (
-            r"\[Errno (?:1|22|38|95)\]|\(os error (?:1|22|38|95)\)|locking protocol",
+            r"\[Errno (?:1|18|22|37|38|95)\]|\(os error (?:1|18|22|37|38|95)\)|locking protocol",
             "disk_lacks",
             (
                 "the disk of the path in the error lacks a function of Linux disks, as network shares, exFAT and "
@@ -1724,17 +1649,9 @@ HINTS = tuple(
             ),
         ),
         (
-            r"No usable temporary directory",
+            r"No usable temporary directory|random directory for manager socket",
             "no_tmp",
             "make /tmp writable and free space on its disk, or set TMPDIR of the service to another directory",
-        ),
-        (
-            r"Parent directory .{1,400} does not exist",
-            "output_gone",
-            (
-                "a directory of the run was removed while it trained, by another program or as a mount was lost: check "
-                "the disk, then resume"
-            ),
         ),
         (
             r"File name too long",
@@ -1744,7 +1661,10 @@ HINTS = tuple(
         (
             r"IsADirectoryError",
             "file_expected",
-            "a directory is set where the trainer expects a file: give the path of the file in it",
+            (
+                "the path in the error is a directory, but the trainer expects a file: give the path of the file in "
+                "it, or move it away if it lies in the dataset"
+            ),
         ),
         (
             r"killed by signal: (?:Segmentation fault|Aborted|Illegal instruction|Floating point)",
@@ -1767,33 +1687,28 @@ HINTS = tuple(
             ),
         ),
         (
-            r"\[read-only: output\]$",
-            "read_only_output",
+            r"\[no access: hub\]$",
+            "no_access_hub",
             (
-                "output_dir lies on a read-only disk: set another one, or make it writable (mount the volume without "
-                "`ro`; a disk with errors becomes read-only, see `dmesg`)"
+                "the trainer's user cannot write to the cache of the model hub: set HF_HOME in `env` to a directory "
+                "that it can write to"
             ),
         ),
         (
-            r"\[read-only: hub\]$",
-            "read_only_hub",
-            "the cache of the model hub lies on a read-only disk: set HF_HOME in `env` to a directory on another one",
-        ),
-        (
-            r"\[read-only: kernels\]$",
-            "read_only_kernels",
+            r"\[no access: kernels\]$",
+            "no_access_kernels",
             (
-                "the cache of compiled code lies on a read-only disk: set TRITON_CACHE_DIR and "
-                "TORCHINDUCTOR_CACHE_DIR in `env`, and TORCH_EXTENSIONS_DIR of the service, to directories on another "
-                "one"
+                "the trainer's user cannot write to the cache of compiled code: set TRITON_CACHE_DIR and "
+                "TORCHINDUCTOR_CACHE_DIR in `env`, and TORCH_EXTENSIONS_DIR of the service, to directories that it can "
+                "write to"
             ),
         ),
         (
-            r"\[read-only: other\]$",
+            r"\[read-only\]$",
             "read_only_path",
             (
-                "the path in the error lies on a read-only disk: make it writable (mount the volume without `ro`; a "
-                "disk with errors becomes read-only, see `dmesg`), or set another path"
+                "the path in the error, most often output_dir, lies on a read-only disk: make it writable (mount the "
+                "volume without `ro`; a disk with errors becomes read-only, see `dmesg`), or set another path"
             ),
         ),
         (
@@ -1822,7 +1737,7 @@ HINTS = tuple(
         ),
         (
             (
-                r"Invalid key: \d+ is out of bounds"
+                r"Invalid key: \d+ is out of bounds|\[old cache\]$"
                 r"|AssertionError(?:: \(\d+, \d+\)|.*(?:cache_size <=|new_fingerprint ==|ds\.size_bucket =="
                 r"|len\((?:self\.latent_dataset|te_dataset|grouping_key)\)|text_embeds\.shape\[:2\] ==))"
             ),
@@ -1860,17 +1775,12 @@ HINTS = tuple(
             "save captions and TOML files as UTF-8",
         ),
         (
-            r"KeyError: 'epochs'",
-            "epochs",
-            "set `epochs` in the configuration: the trainer reads it only when the first epoch ends",
-        ),
-        (
             r"KeyError: '([A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})'",
             "missing_variable",
             "the environment of the trainer lacks the variable `{what}`: set it for the service",
         ),
         (
-            r"KeyError: '(?:custom_loader|custom_loader_state)'",
+            r"KeyError: '(?:custom_loader|custom_loader_state|num_batches_pulled|step)'",
             "checkpoint_version",
             (
                 "the checkpoint was written by another version of the trainer: resume it with that version, or "
@@ -1901,14 +1811,17 @@ HINTS = tuple(
             "the configuration lacks the key `{what}`: add it to the section that the traceback shows",
         ),
         (
+            r"ZeroDivisionError.*\[setting: (.+)\]$",
+            "zero",
+            (
+                "the trainer divides by `{what}`, which is 0: set it to 1 or more; save_every_n_examples and "
+                "eval_every_n_examples must not be below the global batch size"
+            ),
+        ),
+        (
             r"FileExistsError: .*/tmp'",
             "tmp_left_behind",
             "an interrupted save left this `tmp` directory: resume the task, which removes it",
-        ),
-        (
-            r"ZeroDivisionError",
-            "every_n_examples",
-            "save_every_n_examples and eval_every_n_examples must not be below the global batch size",
         ),
         (
             r"\[skipped: too short\]",
@@ -1932,6 +1845,14 @@ HINTS = tuple(
             (
                 "files were skipped, as they could not be opened (the log names them): replace them; if files are "
                 "left, raise num_repeats"
+            ),
+        ),
+        (
+            r"\[resumed\]$",
+            "dataset_smaller",
+            (
+                "the dataset has fewer steps than the checkpoint has made in its epoch: resume with reset_dataloader, "
+                "or restore the dataset, num_repeats and batch sizes"
             ),
         ),
         (
@@ -2018,38 +1939,17 @@ HINTS = tuple(
             "install a PyTorch with CUDA in the trainer's environment",
         ),
         (
-            r"\[toml parser\]$",
+            r"\[toml parser\]$|Not a homogeneous array",
             "toml_parser",
             (
-                "a TOML file cannot be parsed: check brackets, quotes and commas in its lists and tables; validate the "
-                "request again, which names the line"
+                "a TOML file cannot be parsed: check brackets, quotes and commas in its lists (of values of one type, "
+                "such as [1.0, 2.5]) and tables; validate the request again, which names the line"
             ),
         ),
         (
             r"Object of type (?:datetime|date|time) is not JSON",
             "toml_date",
             ("a value of the configuration is read as a date or a time, as it has no quotes: write it in quotes"),
-        ),
-        (
-            r"Not a homogeneous array",
-            "homogeneous_array",
-            "use values of one type in each TOML array, such as [1.0, 2.5]",
-        ),
-        (
-            r"\[no access: hub\]$",
-            "no_access_hub",
-            (
-                "the trainer's user cannot write to the cache of the model hub: set HF_HOME in `env` to a directory "
-                "of that user"
-            ),
-        ),
-        (
-            r"\[no access: kernels\]$",
-            "no_access_kernels",
-            (
-                "the trainer's user cannot write to the cache of compiled code: set TRITON_CACHE_DIR and "
-                "TORCHINDUCTOR_CACHE_DIR in `env`, and TORCH_EXTENSIONS_DIR of the service, to directories of that user"
-            ),
         ),
         (
             r"PermissionError|PermissionDenied|Permission denied|^setpriv: failed to execute",
@@ -2215,6 +2115,15 @@ HINTS = tuple(
             ),
         ),
         (
+            r"^\[place: generic optimizer\]$",
+            "place_generic_optimizer",
+            (
+                "settings of GenericOptim do not fit together: momentum_type is 'ema', 'none' or 'sm', which needs "
+                "rank, update_proj_gap and proj_type; second_moment_type is 'ema', 'factored', 'sn' or 'none'; only "
+                "one of muon, adamuon and normuon may be true"
+            ),
+        ),
+        (
             r"^\[place: optimizer\]$",
             "place_optimizer",
             (
@@ -2260,8 +2169,8 @@ HINTS = tuple(
             r"^\[place: save\]$",
             "place_save",
             (
-                "the model or checkpoint could not be saved: check the disk of output_dir, run `pip install --upgrade "
-                "-r requirements.txt` in the trainer's directory with its Python, update the trainer, and resume"
+                "the model or checkpoint could not be saved: check the disk of output_dir, update the trainer and its "
+                "packages, and resume"
             ),
         ),
         (
@@ -2309,9 +2218,9 @@ HINTS = tuple(
             r"^\[place: library ([\w.-]+)\]$",
             "place_library",
             (
-                "`{what}` cannot load a model: run `pip install --upgrade {what}` with the trainer's Python; if it "
-                "recurs, a file in [model] is incomplete or of another model: compare the paths with the trainer's "
-                "example for this model type, and the files' sizes with their download page"
+                "`{what}` cannot load a model: run `pip install --upgrade {what} 'diffusers<0.39'` with the trainer's "
+                "Python; if it recurs, a file in [model] is incomplete or of another model: compare the paths with the "
+                "trainer's example for this model type, and the files' sizes with their download page"
             ),
         ),
         (
@@ -2324,20 +2233,12 @@ HINTS = tuple(
             ),
         ),
         (
-            r"^\[place: import ([\w.-]+)\]$",
-            "place_import",
-            (
-                "`{what}` cannot be loaded, most often as its version does not fit the other packages: run `pip "
-                "install --upgrade -r requirements.txt` in the trainer's directory with its Python, or reinstall it"
-            ),
-        ),
-        (
-            r"^\[place: package ([\w.-]+)\]$",
+            r"^\[place: (?:import|package) ([\w.-]+)\]$",
             "place_package",
             (
-                "the error arose in the package `{what}`, most often as its version does not fit the trainer: run "
-                "`pip install --upgrade -r requirements.txt` in the trainer's directory with its Python; if it recurs, "
-                "update the trainer, or correct the setting that the traceback shows"
+                "the error arose in the package `{what}`, most often as its version does not fit the trainer or "
+                f"another package: run {_UPGRADE} in the trainer's directory with its Python; if it recurs, reinstall "
+                "it, update the trainer, or correct the setting that the traceback shows"
             ),
         ),
     )
@@ -2349,6 +2250,19 @@ BY_PLACE = frozenset(f"hint_{code}" for _, code, _ in HINTS if code.startswith("
 _BY_CLASS = frozenset(("assertion", "missing_key"))
 
 
+#: Codes of hints that name the package of a Python module, and those packages that have another name.
+_OF_MODULES = frozenset(("install_module", "package_too_old"))
+_PACKAGE_NAMES = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "google": "protobuf",
+    "hydra": "hydra-core",
+    "optimi": "torch-optimi",
+    "optimum": "optimum-quanto",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+
 #: The advice for an unknown error.
 READ_TRACEBACK = Reason.of(
     "read the traceback; correct the request or the trainer's environment, then resume or restart it", "read_traceback"
@@ -2357,8 +2271,14 @@ READ_TRACEBACK = Reason.of(
 
 #: Kinds of directories on a read-only disk, by their path or the statements of the traceback.
 _PLACES = (
-    ("hub", re.compile(r"'[^']*/(?:\.cache/huggingface|huggingface/hub|(?:models|datasets)--[^'/]*)[/']")),
-    ("kernels", re.compile(r"'[^']*(?:\.triton|torchinductor|torch_extensions)")),
+    (
+        "hub",
+        re.compile(r"'[^']*/(?:\.cache/huggingface|huggingface/hub|(?:models|datasets)--[^'/]*)[/']|/huggingface_hub/"),
+    ),
+    (
+        "kernels",
+        re.compile(r"'[^']*(?:\.triton|torchinductor|torch_extensions)|/triton/runtime/cache\.py|/torch/_inductor/"),
+    ),
     ("dataset", re.compile(r"'[^']*/cache(?:/|')")),
     ("output", re.compile(r"run_dir|output_dir|saver\.py|in save_checkpoint$|SummaryWriter|tb_writer", re.MULTILINE)),
     ("dataset", re.compile(r"utils/(?:dataset|cache)\.py|in _handle_task$", re.MULTILINE)),
@@ -2375,12 +2295,14 @@ _ABOUT = tuple(
     (re.compile(of_text), re.compile(of_frames, re.MULTILINE), about)
     for of_text, of_frames, about in (
         (_CUT_OFF, r"/utils/cache\.py", "cut off: cache"),
+        ("JSONDecodeError", r"in check_grouped_metadata$", "cut off: cache"),
         (_CUT_OFF, r"in _?load_checkpoint$|\.load_checkpoint\(|checkpoint_engine\.py", "cut off: checkpoint"),
         ("UnpicklingError", r"in _?load_checkpoint$", "checkpoint"),
         ("^KeyError", r"DTYPE_MAP\[", "data type"),
         ("^IndexError", r"in get_most_recent_run_dir$", "no run"),
         ("^KeyError", r"\bjson_config\[", "other layout"),
         ("^RecursionError", r"in __getattr__$", "lookup"),
+        ("text input must be of type|TextEncodeInput must be", "", "captions.json"),
         (
             "^(?:TypeError|RuntimeError|OSError|Exception)",
             r"/transformers/(?:\S*tokenization_|convert_slow)",
@@ -2401,6 +2323,9 @@ _ABOUT = tuple(
         ("^IndexError", r"in _get_cuda_arch_flags$", "no GPU to build for"),
         ("^(?:IndexError|ValueError|KeyError|TypeError|AttributeError)", r"/toml/decoder\.py", "toml parser"),
         ("string indices|'str' object has no attribute 'setdefault'", r"/utils/dataset\.py", "dataset"),
+        ("^(?:Attribute|Index|Key|Type)Error", r"\bcaption(?:_data\.|s_dict\[|\.split)", "captions.json"),
+        ("^KeyError", r"\b(?:example|entry)\['", "old cache"),
+        (r"torch\._(?:dynamo|inductor)", r"/optimizers/generic_optim\.py", "muon"),
         # Weights are loaded one by one into the part that the statement names. A missing one may be in another file.
         (
             r"^(?:AttributeError|ValueError: \w+\()",
@@ -2457,8 +2382,9 @@ _OF_SYSTEM = re.compile(r"\[Errno \d+\]|\(os error \d+\)")
 _BY_FRAMES = (
     ("wandb", re.compile(r'File "[^"]*/wandb/')),
     ("media", re.compile(r'File "[^"]*/(?:PIL|av|imageio|video_types\.py)')),
-    ("optimizer", re.compile(r"in (?:get_optimizer|_take_model_step|_exec_optimizer_step)$", re.MULTILINE)),
     ("checkpoint", re.compile(r"in load_checkpoint$", re.MULTILINE)),
+    ("generic optimizer", re.compile(r"/optimizers/generic_optim\.py")),
+    ("optimizer", re.compile(r"in (?:get_optimizer|_take_model_step|_exec_optimizer_step)$", re.MULTILINE)),
     ("batch", re.compile(r"in prepare_inputs$", re.MULTILINE)),
     ("adapter", re.compile(r"in configure_adapter$", re.MULTILINE)),
     (
@@ -2475,7 +2401,9 @@ _BY_STAGE = (
 )
 
 #: A setting in a statement: the table, if any, and the key; or a variable with the name of a key.
-_SETTING = re.compile(r"(\w*config)(?:\[['\"](\w+)['\"]\])?(?:\[|\.(?:get|pop|setdefault)\()['\"](\w+)['\"]")
+_SETTING = re.compile(
+    r"(\w*config|eval_dataset)(?:\[['\"](\w+)['\"]\])?(?:\[|\.(?:get|pop|setdefault)\()['\"](\w+)['\"]"
+)
 _NAMED_SETTING = re.compile(
     r"\b(resolutions|frame_buckets|size_buckets|ar_buckets|min_ar|max_ar|num_ar_buckets|num_repeats|warmup_steps|lr"
     r"|blocks_to_swap|(?:eval_|image_){0,2}micro_batch_size_per_gpu|caching_batch_size|betas)\b"
@@ -2486,6 +2414,8 @@ _TABLES = {
     "optim_config": "[optimizer].",
     "dataset_config": "dataset.",
     "directory_config": "[[directory]].",
+    "eval_dataset": "eval_datasets.",
+    "te_config": "text_encoders.",
 }
 #: Errors of a value of the wrong type or form.
 _OF_VALUES = re.compile(
@@ -2547,7 +2477,10 @@ def hint_for(
             continue
         found = pattern.search(text)
         if found is not None:
-            return Reason.of(hint, f"hint_{code}", **({"what": found[1]} if pattern.groups else {}))
+            what = {"what": found[1]} if pattern.groups else {}
+            if code in _OF_MODULES:
+                what = {"what": _PACKAGE_NAMES.get(found[1], found[1])}
+            return Reason.of(hint, f"hint_{code}", **what)
     return READ_TRACEBACK if place is None else hint_for(f"[place: {place}]")
 
 
@@ -2609,17 +2542,21 @@ def _between_versions(text: str, traceback: Sequence[str]) -> str | None:
 def _about(text: str, traceback: Sequence[str], output: Sequence[str]) -> str | None:
     """Return the subject of an error whose text does not name it: a directory, a file, a stage or a GPU."""
     frames = "\n".join(traceback)
-    places = (place for place, pattern in _PLACES if pattern.search(f"{text}\n{frames}"))
-    if _READ_ONLY.search(text):
-        return f"read-only: {next(places, 'other')}"
-    if text.startswith("PermissionError"):
-        return next((f"no access: {place}" for place in places if place in ("hub", "kernels")), None)
+    place = next((place for place, pattern in _PLACES if pattern.search(f"{text}\n{frames}")), "other")
+    is_read_only = _READ_ONLY.search(text) is not None
+    if place in ("hub", "kernels") and (is_read_only or text.startswith("PermissionError")):
+        return f"no access: {place}"
+    if is_read_only:
+        return None if place == "dataset" else "read-only"
+    if place in ("output", "dataset") and re.match("NotADirectoryError|FileExistsError(?!.*/tmp')", text):
+        return "in the way"
     for of_text, of_frames, about in _ABOUT:
         if of_text.search(text) and of_frames.search(frames):
             return about
-    if text.startswith("KeyError: '"):
+    if text.startswith(("KeyError: '", "ZeroDivisionError")):
         setting = _setting(_own(traceback)[1])
-        return f"setting: {setting}" if setting is not None and setting.endswith(text[11:-1]) else None
+        is_named = setting is not None and (text.startswith("Zero") or setting.endswith(text[11:-1]))
+        return f"setting: {setting}" if is_named else None
     if (said := _said_before(text, output)) is not None:
         return said
     if _OF_WEIGHTS.search(text):
@@ -2639,6 +2576,10 @@ def _said_before(text: str, output: Sequence[str]) -> str | None:
     """Return what earlier lines of the log say about the cause of an error, or None."""
     if "dataset was empty" in text:
         return next((about for message, about in _SKIPPED if any(message in line for line in output)), None)
+    if text.startswith("StopIteration") and any(RESUMING.match(line) for line in output):
+        return "resumed"
+    if text.startswith("SyntaxError") and any(" <<<<<<< " in line for line in output):
+        return "merge conflict"
     if "cudnn" in text.lower() and any("libcuda.so: cannot open" in line for line in output):
         return "libcuda.so cannot found"
     if _COMPILER.search(text):

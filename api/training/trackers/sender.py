@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from api.db.leadership import LeadershipLost
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.training import TrainingTask
 from api.errors import DatabaseUnavailable, TaskNotFound
 from api.files.task_files import task_files
@@ -18,8 +19,15 @@ from api.jobs.sampling.request import PICTURES
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.series import EPOCH_LOSS, TAGS, Stretch, list_stretches
 from api.training.sample_store import StoredSample, TrainingSampleStore
-from api.training.trackers.store import Sent, TrackerStore
-from api.training.trackers.tracker import Batch, Picture, TrackedTraining, Tracker, TrackerProblem
+from api.training.trackers.store import DELETED, Sent, TrackerStore
+from api.training.trackers.tracker import (
+    Batch,
+    Picture,
+    TrackedRunDeleted,
+    TrackedTraining,
+    Tracker,
+    TrackerProblem,
+)
 from api.training.view_builders import read_config, read_dataset
 from api.util.clock import Clock
 from api.util.masking import mask_secrets
@@ -61,7 +69,10 @@ class TrackerSender:
         self._storage_root = storage_root
         self._clock = clock
         self._is_here = is_here
-        self.problem: str | None = None  #: why the tracker lacks something that it should have
+        self._failure: str | None = None  #: why the tracker lacks something that it should have
+        self._deletion: Reason | None = None  #: the last run that was found to be deleted
+        self._deletion_shown_until = float("-inf")
+        self._has_begun = False
         self._rests_until, self._rest = float("-inf"), REST_SECONDS
         self._failed_at: dict[str, float] = {}  #: the trainings that could not be sent; others come first
         self._refused_until: dict[str, float] = {}  #: those that failed while others did not
@@ -71,6 +82,13 @@ class TrackerSender:
     def name(self) -> str:
         """The tracker's name in TRACKERS."""
         return self._tracker.name
+
+    @property
+    def problem(self) -> ReasonOrText | None:
+        """Why the tracker lacks something that it should have. A deleted run is a problem once, for ten minutes."""
+        if self._failure is None and self._clock.monotonic() < self._deletion_shown_until:
+            return self._deletion
+        return self._failure
 
     def start(self) -> None:
         """Start the thread."""
@@ -84,7 +102,7 @@ class TrackerSender:
     def run_once(self) -> None:
         """Send what is new of every training."""
         if not self._is_here():
-            self.problem = None  # the server that sends knows it
+            self._failure = self._deletion = None  # the server that sends knows it
             return
         if self._clock.monotonic() < self._rests_until:
             return
@@ -100,7 +118,7 @@ class TrackerSender:
             self._rests_until = self._clock.monotonic() + self._rest
             self._rest = min(2 * self._rest, LONGEST_REST)
         # A training that was refused is not tried in each round.
-        self.problem = problem or (self.problem if self._refused_until else None)
+        self._failure = problem or (self._failure if self._refused_until else None)
         if problem is not None:
             extra = {"tracker": self.name, "problem": problem}
             logger.warning("a tracker has not received everything", extra=extra)
@@ -108,7 +126,8 @@ class TrackerSender:
     def _send_pending(self) -> tuple[bool, dict[str, str]]:
         """Return whether anything was sent, and the problem of each training that could not be."""
         has_sent, failed = False, dict[str, str]()
-        pending = self._store.pending(self.name, self._clock.now())
+        pending = self._store.pending(self.name, self._clock.now(), with_deleted=not self._has_begun)
+        self._has_begun = True
         # Those that were deleted meanwhile need nothing any more.
         self._refused_until = {each: until for each, until in self._refused_until.items() if each in pending}
         self._store.begin(self.name, pending)
@@ -128,6 +147,21 @@ class TrackerSender:
                 self._refused_until.pop(task_id, None)
         return has_sent, failed
 
+    def _abandon(self, task: TrainingTask, sent: Sent, answer: str) -> None:
+        """Send nothing more of a training whose run was deleted. Its next attempt, or a restart, tries once more."""
+        self._store.put(self.name, task.task_id, replace(sent, status=DELETED, attempts=task.attempts))
+        if sent.status == DELETED:
+            return
+        self._deletion = Reason.of(
+            "The run of {task_id} was deleted in {tracker}, so nothing more of it is sent. To continue the run, restore"
+            " it there, then resume the training, or restart the service while it trains.",
+            "tracker_run_deleted",
+            task_id=task.task_id,
+            tracker=self.name,
+        )
+        self._deletion_shown_until = self._clock.monotonic() + LONGEST_REST
+        logger.warning("a run was deleted in its tracker", extra={"task_id": task.task_id, "problem": answer})
+
     def _in_turn(self, pending: list[str]) -> list[str]:
         now = self._clock.monotonic()
         ready = [each for each in pending if self._refused_until.get(each, 0.0) <= now]
@@ -136,10 +170,18 @@ class TrackerSender:
     def _send(self, task_id: str) -> None:
         task, attempts = self._attempts.with_task(task_id)
         sent = self._store.get(self._tracker.name, task_id)
-        rows = self._tracker.open(_describe(task))
+        try:
+            rows = self._tracker.open(_describe(task))
+        except TrackedRunDeleted as error:
+            self._abandon(task, sent, str(error))
+            return
         if rows is not None and rows < sent.rows:
             # It was killed before its server had everything. Repeated rows have the same step.
             sent = replace(sent, steps={}, sample=0)
+        if sent.status == DELETED:
+            # It was restored.
+            sent = replace(sent, status=None)
+            self._store.put(self.name, task_id, sent)
         stretches = list_stretches(attempts)
         while True:
             batch, following = self._next_batch(task, stretches, sent)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, exists, or_, select, update
+from sqlalchemy import and_, exists, not_, or_, select, update
 
 from api.db.database import Database
 from api.db.insertion import insert_missing
@@ -20,6 +20,10 @@ _RECENT = timedelta(hours=1)
 _MOST = 200
 
 
+#: The status of a run that was deleted in the tracker.
+DELETED = "deleted"
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What a tracker has received of a training."""
@@ -27,7 +31,7 @@ class Sent:
     steps: Mapping[str, int] = field(default_factory=dict)  #: the last step of each series, by tag
     sample: int = 0  #: serial number of the last sample
     rows: int = 0  #: number of rows that the tracker should have, if it counts them
-    status: str | None = None  #: how the training ended
+    status: str | None = None  #: how the training ended, or DELETED; None: the run is open
     attempts: int = 0  #: the number of its attempts then
 
 
@@ -37,8 +41,11 @@ class TrackerStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def pending(self, tracker: str, now: datetime) -> list[str]:
-        """Return the trainings of which the tracker may lack something, oldest first."""
+    def pending(self, tracker: str, now: datetime, *, with_deleted: bool = False) -> list[str]:
+        """Return the trainings of which the tracker may lack something, oldest first.
+
+        One whose run was deleted counts again in its next attempt, or while it is not finished if `with_deleted`.
+        """
         row = and_(tracker_runs.c.task_id == tasks.c.task_id, tracker_runs.c.tracker == tracker)
         new_sample = exists().where(
             training_samples.c.task_id == tasks.c.task_id, training_samples.c.serial > tracker_runs.c.sample
@@ -51,12 +58,16 @@ class TrackerStore:
         )
         is_new = and_(tracker_runs.c.task_id.is_(None), tasks.c.finished_at > to_seconds(now - _RECENT))
         ended = and_(tasks.c.status.in_(FINISHED), or_(and_(tracker_runs.c.task_id.is_not(None), has_more), is_new))
+        is_refused = and_(tracker_runs.c.status == DELETED, tracker_runs.c.attempts == tasks.c.attempts)
+        if with_deleted:
+            is_refused = and_(is_refused, tasks.c.status.in_(FINISHED))
         query = (
             select(tasks.c.task_id)
             .outerjoin(tracker_runs, row)
             .where(
                 tasks.c.kind == TaskType.TRAINING,
                 tasks.c.started_at.is_not(None),
+                or_(tracker_runs.c.status.is_(None), not_(is_refused)),
                 or_(tasks.c.status.not_in((TaskStatus.QUEUED, *FINISHED)), ended),
             )
         )

@@ -20,6 +20,10 @@ class TrackerProblem(Exception):
     """A tracker does not answer, or refuses."""
 
 
+class TrackedRunDeleted(TrackerProblem):
+    """The run of a training was deleted in the tracker, which refuses it until it is restored."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrackedTraining:
     """A training as a tracker shows it. It has no secrets."""
@@ -59,7 +63,7 @@ class Tracker(Protocol):
     def open(self, training: TrackedTraining) -> int | None:
         """Create or continue the run of a training. Return its number of rows; None: everything sent is there.
 
-        Raise TrackerProblem.
+        Raise TrackerProblem, or TrackedRunDeleted.
         """
 
     def send(self, task_id: str, batch: Batch) -> int | None:
@@ -79,11 +83,14 @@ class FakeTracker:
         self.rows: dict[str, list[tuple[int, Mapping[str, float]]]] = {}
         self.pictures: dict[str, list[Picture]] = {}
         self.statuses: dict[str, list[str]] = {}
+        self.deleted: set[str] = set()  #: trainings whose run was deleted
         self.requests = 0
         self._counts_rows = counts_rows
 
     def open(self, training: TrackedTraining) -> int | None:
         self._answer()
+        if training.task_id in self.deleted:
+            raise TrackedRunDeleted("the run was deleted")
         self.opened[training.task_id] = training
         return self._count(training.task_id)
 
@@ -148,7 +155,8 @@ class TrackerProcess:
             self._child.end()
             self._child = None
         if "error" in answer:
-            raise TrackerProblem(mask_secrets(str(answer["error"]), list(self._keys()))[:_MOST_TEXT])
+            problem = TrackedRunDeleted if answer.get("is_deleted") else TrackerProblem
+            raise problem(mask_secrets(str(answer["error"]), list(self._keys()))[:_MOST_TEXT])
         return rows
 
     def _keys(self) -> list[str]:

@@ -25,6 +25,7 @@ from api.domain.audit import AuditEntry
 from api.domain.idle_end import IdleAction, IdleRule, IdleStage
 from api.errors import NotYours
 from tests.unit.alerts.acting import ActingMachine
+from tests.unit.files.weights.stand_ins import write_stand_in
 from tests.unit.trainings import RUN_DIR, TrainingMachine
 
 RULE = IdleRule(IdleAction.POWER_OFF, 600.0, 300.0)
@@ -398,3 +399,77 @@ def test_failed_push_prevents_the_end_until_it_is_resumed(pushed: Rented, status
 def test_deleted_model_prevents_the_end(pushed: Rented):
     _remove_model(pushed)
     assert (pushed.wait(1_000), pushed.end.count) == (IdleStage.BLOCKED, 0)
+
+
+# -- reading files again -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def count_bytes(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Return a function that returns how many bytes were read of files since its last call."""
+    counted, original = [0], os.pread
+
+    def pread(*arguments: int) -> bytes:
+        found = original(*arguments)
+        counted[0] += len(found)
+        return found
+
+    monkeypatch.setattr(os, "pread", pread)
+
+    def count() -> int:
+        found, counted[0] = counted[0], 0
+        return found
+
+    return count
+
+
+@pytest.fixture
+def copied_and_pushed(pushed: Rented, tmp_path: Path) -> Rented:
+    """A machine whose countdown is over, whose chosen model is copied, and still being pushed."""
+    pushed.target = tmp_path / "away"
+    pushed.target.mkdir()
+    model = next(pushed.machine.files().output.glob("*/epoch2/*"))
+    write_stand_in(model, {"lora_A.weight": [64, 512], "lora_B.weight": [512, 64]}, "BF16", {"format": "pt"})
+    pushed.restart()
+    assert (pushed.wait(1_000), pushed.end.count) == (IdleStage.COUNTDOWN, 0)
+    return pushed
+
+
+def test_rounds_during_a_push_do_not_read_unchanged_models_again(
+    copied_and_pushed: Rented, count_bytes: Callable[[], int]
+):
+    count_bytes()
+    assert copied_and_pushed.wait(50) is IdleStage.COUNTDOWN
+    assert count_bytes() < 64 * 512  # the header in each round, and no tensors
+    copied_and_pushed.library.status = PushStatus.COMPLETED
+    copied_and_pushed.wait(10)
+    assert copied_and_pushed.end.count == 1
+
+
+def test_model_that_changes_during_a_push_is_copied_and_pushed_again(copied_and_pushed: Rented):
+    model = next(copied_and_pushed.machine.files().output.glob("*/epoch2/*"))
+    before, keys = model.stat(), len(copied_and_pushed.library.names)
+    with model.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    os.utime(model, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert copied_and_pushed.wait(10) is IdleStage.COUNTDOWN
+    assert len(copied_and_pushed.library.names) == keys + 1
+    assert copied_and_pushed.target is not None
+    assert next(copied_and_pushed.target.glob("a/*")).read_bytes() == model.read_bytes()
+
+
+def test_model_whose_metadata_change_during_a_push_is_pushed_again(copied_and_pushed: Rented):
+    keys = len(copied_and_pushed.library.names)
+    copied_and_pushed.machine.tasks.patch("a", {"tags": ["cats"]}, copied_and_pushed.clock.now(), "ann")
+    copied_and_pushed.wait(10)
+    assert len(copied_and_pushed.library.names) == keys + 1
+
+
+def test_spoiled_copy_is_found_and_replaced(copied_and_pushed: Rented):
+    assert copied_and_pushed.target is not None
+    copy = next(copied_and_pushed.target.glob("a/*"))
+    expected = copy.read_bytes()
+    copy.write_bytes(b"x" * len(expected))
+    copied_and_pushed.wait(10)
+    assert copy.read_bytes() == expected

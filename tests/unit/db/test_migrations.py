@@ -8,13 +8,15 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import insert, inspect, select, text
+from sqlalchemy.exc import IntegrityError
 
 from api.alerts.builtin_rules import BUILTIN_RULES
 from api.alerts.rule_store import RuleStore
@@ -22,6 +24,7 @@ from api.db import database as database_module
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
 from api.db.migrations.upgrading import upgrade
+from api.db.saved_tables import sample_sets
 from api.db.tables import REVISION, metadata
 from api.domain.alert_action import ActionKind
 from tests.unit.db.builders import Stores
@@ -224,6 +227,32 @@ OWN_RULES: dict[str, tuple[dict[str, Any], bool]] = {
     "no_metric": ({"when": [clause("log_growth")]}, False),
     "holds": ({"when": [HOT], "actions": ["hold_queue", "hold_gpu"]}, False),
 }
+
+
+def test_sample_sets_stay_when_their_names_become_those_of_their_owners(fresh: Database):
+    with fresh.write() as connection:
+        upgrade(connection, "0037")
+        row = {"owner": "ann", "latest": 3, "created_at": 1.5}
+        connection.execute(
+            text("INSERT INTO sample_sets VALUES (:serial, :name, :owner, :shared, :latest, :created_at)"),
+            [
+                {**row, "serial": 4, "name": "cats", "shared": False},
+                {**row, "serial": 7, "name": "dogs", "shared": True},
+            ],
+        )
+    fresh.migrate()
+    rows = [(4, "cats", "ann", False, 3, 1.5), (7, "dogs", "ann", True, 3, 1.5)]
+    with fresh.read() as connection:
+        assert [tuple(each) for each in connection.execute(select(sample_sets).order_by(sample_sets.c.serial))] == rows
+    for name, owner, shared, is_taken in (
+        ("cats", "bob", True, False),
+        ("cats", "ann", False, True),
+        ("dogs", "bob", False, False),
+        ("dogs", "eve", True, True),
+    ):
+        new = {"name": name, "owner": owner, "shared": shared, "latest": 1, "created_at": 2.0}
+        with pytest.raises(IntegrityError) if is_taken else nullcontext(), fresh.write() as connection:
+            connection.execute(insert(sample_sets).values(new))
 
 
 def test_custom_rules_that_no_longer_fit_are_disabled_and_logged(fresh: Database, caplog: pytest.LogCaptureFixture):

@@ -51,13 +51,6 @@ def test_filters_and_cursor(store: TrainingSampleStore):
     assert store.page("train_1", None, None, 1, 1, None)[1] == 3
 
 
-def test_pixels_of_the_base_model_are_found_by_settings(store: TrainingSampleStore):
-    video = replace(BASE, settings="video", record=replace(BASE.record, prompt=1, pixels=None))
-    store.put([SAMPLE, BASE, video])
-    assert store.pixels_of_base("train_1", {"settings", "video", "others"}) == {"settings": "b" * 64, "video": None}
-    assert store.pixels_of_base("train_2", {"settings"}) == {}
-
-
 def test_samples_of_other_trainings_are_not_found(store: TrainingSampleStore):
     store.put([SAMPLE])
     with pytest.raises(SampleNotFound):

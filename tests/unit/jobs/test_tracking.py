@@ -72,7 +72,7 @@ def test_library_that_sends_nothing_any_more_is_replaced(tmp_path: Path):
     program, ended = TrackingProgram(Broken), list[bool]()
     program.answer({"do": "open", "task_id": "t", "name": "cats", "config": {}, "tags": []})
     answer = program.answer(sent(rows=[[1, 0.0, {}]]))
-    assert answer == {"error": "refused", "is_over": True}
+    assert answer == {"error": "refused", "is_over": True, "is_deleted": False}
     tracker = process(tmp_path)
     tracker._child = SimpleNamespace(  # type: ignore[assignment]
         request=lambda *_: (answer, b""), end=lambda: ended.append(True)

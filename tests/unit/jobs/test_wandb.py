@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from api.training.trackers.tracker import Batch, Picture, TrackedTraining, TrackerProblem, TrackerProcess
+from api.training.trackers.tracker import (
+    Batch,
+    Picture,
+    TrackedRunDeleted,
+    TrackedTraining,
+    TrackerProblem,
+    TrackerProcess,
+)
 from tests.wandb_server import WandbServer, wandb_server
 
 pytest.importorskip("wandb", reason="requirements-wandb.txt is not installed")
@@ -78,6 +85,14 @@ def test_wrong_key_is_a_problem_and_is_not_shown(server: WandbServer, tmp_path: 
         tracker.open(TRAINING)
     tracker.stop()
     assert KEY[::-1] not in str(problem.value)
+
+
+def test_deleted_run_is_recognised_and_opened_after_its_restoration(tracker: TrackerProcess, server: WandbServer):
+    server.deleted = {TRAINING.task_id}
+    with pytest.raises(TrackedRunDeleted, match="previously created and deleted"):
+        tracker.open(TRAINING)
+    server.deleted = set()
+    assert tracker.open(TRAINING) == 0
 
 
 def test_run_that_could_not_be_opened_is_opened_later(tracker: TrackerProcess, server: WandbServer):

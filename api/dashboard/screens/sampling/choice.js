@@ -1,6 +1,6 @@
 // The choice of automatic samples: a set, after how many saved models, and the trigger word.
 
-import { samplingApi } from "../../app/api_sampling.js";
+import { named, samplingApi } from "../../app/api_sampling.js";
 import { t } from "../../app/i18n.js";
 import { actionButton } from "../../ui/buttons.js";
 import { fill, h } from "../../ui/dom.js";
@@ -61,7 +61,7 @@ export function samplesChoice(modelTypeOf, changed) {
   }
 
   async function refetch() {
-    ({ sample_sets: known } = await samplingApi.sets());
+    known = named((await samplingApi.sets()).sample_sets);
     draw(set.value);
   }
 

@@ -36,7 +36,7 @@ export function manageSampleSets(modelType) {
           t("sets.about", { n: each.prompts.length, version: each.version }),
           each.workflow && (names.get(each.workflow) ?? t("sets.workflow.gone")),
           actionButton("small", not, () => edit(each), icon("pen"), t("sets.edit")),
-          remover(not, t("sets.delete.title", { name: each.name }), () => samplingApi.removeSet(each.name)),
+          remover(not, t("sets.delete.title", { name: each.name }), () => samplingApi.removeSet(each)),
         );
       }),
       !found.length && h("p.faint.small", t("sets.none")),

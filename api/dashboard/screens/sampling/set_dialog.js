@@ -111,7 +111,7 @@ export function askSampleSet(set, workflows, modelType, defaults) {
     ],
     action: t("save"),
     changed: hint,
-    run: () => (set ? samplingApi.changeSet(set.name, body()) : samplingApi.saveSet(body(), key)),
+    run: () => (set ? samplingApi.changeSet(set, body()) : samplingApi.saveSet(body(), key)),
     isSticky: true,
   });
 }

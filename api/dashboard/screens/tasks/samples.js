@@ -3,7 +3,7 @@
 import { whyNot } from "../../app/access.js";
 import { api, fetchSheet } from "../../app/api.js";
 import { newKey } from "../../app/api_data.js";
-import { samplingApi } from "../../app/api_sampling.js";
+import { named, samplingApi } from "../../app/api_sampling.js";
 import { t, translate } from "../../app/i18n.js";
 import { taskAddress } from "../../app/router.js";
 import { recall, remember } from "../../app/settings.js";
@@ -202,7 +202,7 @@ export function sampleGrid(taskId, store, changed) {
     ]);
     const isOfType = (/** @type {{model_type: string}} */ each) => each.model_type === task?.model_type;
     const workflows = registered.filter(isOfType);
-    const more = { sets, checkpoints: checkpoints(), workflows, hasBuiltIn: defaults.some(isOfType) };
+    const more = { sets: named(sets), checkpoints: checkpoints(), workflows, hasBuiltIn: defaults.some(isOfType) };
     const run = (/** @type {API.SamplingRequest} */ request) => api.renderSamples(taskId, request, newKey());
     if (await askSamples(saved, texts, run, more)) await follow();
   }

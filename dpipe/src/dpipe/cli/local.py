@@ -1,8 +1,10 @@
 """A server for the time of one training, where none runs."""
 
 import contextlib
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +16,17 @@ from dpipe.client import Client
 from dpipe.errors import Unreachable
 
 START_SECONDS, END_SECONDS = 60.0, 35.0
+
+#: Becomes the server (its arguments from the second on), which the kernel ends when the process with the id in the
+#: first argument has ended, however that was: a killed program cannot end its server itself. Python has no call for
+#: this in a child, and running code between fork and exec is unsafe.
+_END_WITH_PARENT = """\
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 _REMEDY = "Name the service's checkout with --service or DPIPE_SERVICE, or start the server yourself: make background."
 
@@ -38,7 +51,8 @@ def find_service(given: Path | None) -> tuple[list[str], Path | None]:
 def own_server(client: Client, given: Path | None) -> Iterator[bool]:
     """Run a server at the client's address unless one answers there; yield whether it was started. Raise Unreachable.
 
-    It uses the service's own settings and storage, so the results stay.
+    It uses the service's own settings and storage, so the results stay. It ends with this program, even if that is
+    killed; a training then continues without them.
     """
     # One attempt: the client's own retries would wait longer.
     probe = Client(client.url, timeout=5, retries=0)
@@ -52,6 +66,8 @@ def own_server(client: Client, given: Path | None) -> Iterator[bool]:
     command, place = find_service(given)
     host = "::1" if address.hostname == "::1" else "127.0.0.1"
     command += ["--host", host, "--port", str(address.port or 80)]
+    if sys.platform == "linux":
+        command = [sys.executable, "-IS", "-c", _END_WITH_PARENT, str(os.getpid()), *command]
     with tempfile.TemporaryFile() as log:
         # Its own session: Ctrl-C reaches only this program, which still needs the server.
         process = subprocess.Popen(  # noqa: S603 - the service itself

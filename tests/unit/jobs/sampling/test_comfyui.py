@@ -47,6 +47,15 @@ def ready(server: ComfyServer, lora: Path, **changes: Any) -> ComfyUI:
     return made
 
 
+def test_server_is_another_one_with_another_address_or_version(server: ComfyServer, lora: Path, tmp_path: Path):
+    with comfy_server(tmp_path / "others") as other:
+        found = [ready(each, lora).server for each in (server, server, other)]
+    server.version = "0.3.65"
+    found.append(ready(server, lora).server)
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+
+
 def test_equal_shots_give_equal_pictures(server: ComfyServer, lora: Path):
     made = ready(server, lora)
     first, second = made.render(SHOT), made.render(SHOT)

@@ -13,6 +13,7 @@ from api.jobs.sampling import program
 from api.jobs.sampling.program import SamplingProgram
 from api.jobs.sampling.request import (
     PICTURES,
+    RESULTS,
     THUMBNAILS,
     LoraFile,
     Prompt,
@@ -41,9 +42,9 @@ def request(tmp_path: Path, *checkpoints: str, prompts: int = 2, **changes: obje
     return SamplingRequest.from_json({**found.as_json(), **changes})
 
 
-def run(work: Path, wanted: SamplingRequest, sampler: FakeSampler, name: str = "run_1") -> int:
+def run(work: Path, wanted: SamplingRequest, *samplers: FakeSampler, name: str = "run_1") -> int:
     (work / REQUEST_FILE).write_text(json.dumps(wanted.as_json()))
-    return SamplingProgram(work, name, sampler=sampler).run()
+    return SamplingProgram(work, name, samplers=samplers).run()
 
 
 def records(work: Path) -> dict[tuple[str | None, int], SampleRecord]:
@@ -66,14 +67,8 @@ def test_every_prompt_of_every_checkpoint_and_of_the_base_model_is_rendered(
 def test_rendered_samples_are_not_rendered_again(work: Path, tmp_path: Path):
     run(work, request(tmp_path), FakeSampler())
     again = FakeSampler()
-    run(work, request(tmp_path, "epoch1", "epoch2"), again, "run_2")
+    run(work, request(tmp_path, "epoch1", "epoch2"), again, name="run_2")
     assert [(shot.strength, shot.prompt) for shot in again.shots] == [(1.0, "prompt 0"), (1.0, "prompt 1")]
-
-
-def test_known_samples_of_the_base_model_are_not_rendered(work: Path, tmp_path: Path):
-    sampler = FakeSampler()
-    run(work, request(tmp_path, base_pixels={"0": "known", "1": "known"}), sampler)
-    assert {shot.strength for shot in sampler.shots} == {1.0}
 
 
 def test_base_model_is_not_rendered_again_after_an_earlier_task(work: Path, tmp_path: Path):
@@ -93,6 +88,82 @@ def test_request_above_the_limit_of_bytes_is_rejected_by_name(work: Path):
         file.truncate(17 * 2**20)
     with pytest.raises(ValueError, match=f"{REQUEST_FILE} has more than 16,777,216 bytes"):
         read_request(work)
+
+
+def strengths(sampler: FakeSampler) -> list[float]:
+    return [shot.strength for shot in sampler.shots]
+
+
+def fail_from(count: int, sampler: FakeSampler) -> FakeSampler:
+    """Let a sampler be unavailable after so many pictures."""
+
+    def fail(shot: Shot) -> None:
+        if len(sampler.shots) >= count:
+            raise SamplerUnavailable("away")
+
+    sampler.before = fail
+    return sampler
+
+
+def test_picture_is_judged_by_the_base_model_of_the_same_server(work: Path, tmp_path: Path):
+    first, second = FakeSampler("1"), FakeSampler("2", keys_missing=2)
+    # The first one is lost between the base model and the LoRA, which has no effect on the second.
+    run(work, request(tmp_path, prompts=1), fail_from(1, first), second)
+    assert (strengths(first), strengths(second)) == ([0.0], [0.0, 1.0])
+    assert "None of its 2 keys had an effect" in str(records(work)["epoch1", 0].problem)
+
+
+def test_servers_that_are_lost_in_turn_judge_by_their_own_base_model(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(program, "_RETRY_SECONDS", 0.0)
+    first, second = FakeSampler("1"), FakeSampler("2")
+    lost = iter("-1-2--")
+
+    def lose(name: str) -> None:
+        if next(lost, "-") == name:
+            raise SamplerUnavailable("away")
+
+    first.before, second.before = lambda shot: lose("1"), lambda shot: lose("2")
+    run(work, request(tmp_path, prompts=1), first, second)
+    bases = [each.server for each in read_records(work) if each.checkpoint is None]
+    assert (bases, records(work)["epoch1", 0].server) == (["1", "2"], "1")
+
+
+@pytest.mark.parametrize(("server", "expected"), [("1", [1.0]), ("2", [0.0, 1.0])], ids=["same", "other"])
+def test_base_model_of_an_earlier_task_counts_on_the_same_server_only(
+    work: Path, tmp_path: Path, server: str, expected: list[float]
+):
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    run(earlier, request(tmp_path, prompts=1), FakeSampler("1"))
+    sampler = FakeSampler(server)
+    run(work, request(tmp_path, "epoch2", prompts=1, earlier=[str(earlier)]), sampler)
+    assert strengths(sampler) == expected
+
+
+def test_samples_of_an_earlier_version_of_the_service_are_no_control(work: Path, tmp_path: Path):
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    run(earlier, request(tmp_path, prompts=1), FakeSampler())
+    stored = [json.loads(line) for line in (earlier / RESULTS).read_text().splitlines()]
+    lines = [{name: value for name, value in each.items() if name != "server"} for each in stored]
+    (earlier / RESULTS).write_text("".join(json.dumps(each) + "\n" for each in lines))
+    sampler = FakeSampler()
+    wanted = request(tmp_path, "epoch2", prompts=1, earlier=[str(earlier)], base_pixels={"0": "known"})
+    run(work, wanted, sampler)
+    assert strengths(sampler) == [0.0, 1.0]
+
+
+def test_server_that_continues_and_cannot_render_is_a_problem_of_the_sample(work: Path, tmp_path: Path):
+    first, second = FakeSampler("1"), FakeSampler("2")
+
+    def lack() -> None:
+        raise SamplerProblem("It lacks a node.")
+
+    second.prepare = lack  # type: ignore[method-assign]
+    assert run(work, request(tmp_path, prompts=1), fail_from(1, first), second) == 0
+    assert records(work)["epoch1", 0].problem == "It lacks a node."
 
 
 def test_clip_of_the_base_model_is_rendered_once_although_it_cannot_be_compared(work: Path, tmp_path: Path):
@@ -253,7 +324,7 @@ def test_clip_is_stored_and_its_first_frame_is_the_small_picture(work: Path, tmp
     base = records(work)[None, 0]
     assert (base.frames, base.width) == (20, 2)
     assert ThumbnailStore(work / THUMBNAILS).get(str(base.sha256), 256)
-    run(work, request(tmp_path, "epoch2", prompts=2), rendered_as(b"\0\0\0\x18ftypmp42", ".mp4"), "run_2")
+    run(work, request(tmp_path, "epoch2", prompts=2), rendered_as(b"\0\0\0\x18ftypmp42", ".mp4"), name="run_2")
     assert records(work)["epoch2", 1].file is not None
 
 

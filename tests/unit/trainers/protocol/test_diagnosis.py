@@ -449,7 +449,7 @@ def test_quitting_without_a_stop_is_reported():
 
 
 def test_missing_key_has_a_remedy():
-    assert "Set `epochs`" in diagnose(*traceback("KeyError: 'epochs'")).remedy
+    assert "`epochs`" in diagnose(*traceback("KeyError: 'epochs'")).remedy
     assert "`rank`" in diagnose(*traceback("KeyError: 'rank'")).remedy
 
 
@@ -470,6 +470,62 @@ def test_remains_of_an_interrupted_save_have_a_remedy():
 def test_rejected_argument_is_shown():
     cause = diagnose("usage: train.py [-h]", "train.py: error: unrecognized arguments: --x", code=2)
     assert cause.detail == "train.py: error: unrecognized arguments: --x"
+
+
+@pytest.mark.parametrize("code", [126, 127])
+def test_program_that_did_not_start_is_named_by_its_exit_code(code: int):
+    cause = diagnose("/bin/sh: 1: exec: /v/python: Permission denied", code=code)
+    assert (cause.said, "DIFFUSION_PIPE_PYTHON" in cause.remedy) == ("not_started", True)
+
+
+TOKENIZER = '  File "/v/transformers/tokenization_utils_base.py", line 9, in _from_pretrained'
+SAVER = '  File "/t/utils/saver.py", line 9, in save_adapter'
+CACHER = '  File "/t/utils/dataset.py", line 9, in latents_map_fn'
+MISSING = "FileNotFoundError: [Errno 2] No such file or directory: '{}'"
+
+
+@pytest.mark.parametrize(
+    ("frame", "error", "said"),
+    [
+        (SAVER, "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 MiB.", "saving_gpu_memory"),
+        (SAVER, "MemoryError", "host_memory_saving"),
+        (FRAME.format("load_diffusion_model"), "MemoryError", "host_memory_loading"),
+        (FRAME.format("set_device"), "torch.AcceleratorError: CUDA error: out of memory", "gpu_full"),
+        (FRAME.format("load_checkpoint"), OUT_OF_MEMORY, "optimizer_gpu_memory"),
+        (SAVER, MISSING.format("/a/config.toml"), "output_gone"),
+        (SAVER, "RuntimeError: Parent directory /o/run/epoch1/tmp does not exist.", "output_gone"),
+        (CACHER, MISSING.format("/d/masks/7.png"), "item_gone"),
+        (CACHER, MISSING.format("configs/qwen3_06b/tokenizer.json"), "trainer_file"),
+        (CACHER, "OSError: Can't load the configuration of 'configs/qwen3_06b'.", "trainer_file"),
+        (
+            CACHER,
+            "OSError: /m/llama is not a local folder or a valid repository name on 'https://hf.co'.",
+            "missing_file",
+        ),
+        (
+            TOKENIZER,
+            "TypeError: A.__init__() missing 2 required positional arguments: 'vocab_file'",
+            "missing_tokenizer",
+        ),
+        (CACHER, "Call to posix_fallocate failed: No space left on device", "shared_memory"),
+        (CACHER, "OSError: We couldn't connect to 'https://hf-mirror.com' to load the files", "hub_unreachable"),
+    ],
+)
+def test_what_the_trainer_did_determines_the_cause(frame: str, error: str, said: str):
+    assert diagnose("Traceback (most recent call last):", frame, "    x()", error).said == said
+
+
+def test_dataset_smaller_than_at_the_checkpoint_is_not_too_small():
+    resumed = "Resuming training from checkpoint. Resuming at epoch: 2, step: 101"
+    assert "reset_dataloader" in diagnose(resumed, *traceback("StopIteration")).remedy
+    assert "num_repeats" in diagnose(*traceback("StopIteration")).remedy
+
+
+@pytest.mark.parametrize("prefix", ["", "[rank0]: "])
+def test_unfinished_merge_in_the_trainer_is_not_an_old_python(prefix: str):
+    lines = ('  File "/t/train.py", line 9', "    <<<<<<< HEAD", "    ^^", "SyntaxError: invalid syntax")
+    assert "git status" in diagnose(*(f"{prefix}{line}" for line in lines)).remedy
+    assert "3.12" in diagnose(f"{prefix}{lines[-1]}").remedy
 
 
 def test_failure_without_an_error_shows_the_last_lines():
@@ -580,6 +636,9 @@ def test_incomplete_directory_of_a_model_is_downloaded_again():
         ("caching latents: (1.0, 512, 512, 1)", "killed_before_training"),
         ("Loading checkpoint shards: 100%|████| 6/6 [00:15<00:00,  2.53s/it]", "killed_before_training"),
         ("Block swap enabled. Swapping 20 blocks out of 40 blocks.", "killed_for_memory"),
+        ("Saving model to directory epoch2", "killed_saving"),
+        ("[Rank 0] [Torch] Checkpoint global_step9 is about to be saved!", "killed_saving"),
+        ("Started new epoch: 3", "killed_for_memory"),
         ("steps: 9 loss: 0.5 iter time (s): 1.0 samples/sec: 1.0", "killed_for_memory"),
     ],
 )
@@ -759,6 +818,13 @@ STAGES = {
     [
         ("start", "config['model']['type']", "KeyError: 'type'", "`[model].type` is missing"),
         ("start", "DTYPE_MAP[adapter_config['dtype']]", "KeyError: 'nvfp4'", "`nvfp4` is not a data type"),
+        ("start", "x = eval_dataset['name']", "KeyError: 'name'", "`eval_datasets.name` is missing"),
+        (
+            "start",
+            "n % config['save_every_n_steps']",
+            "ZeroDivisionError: integer modulo by zero",
+            "`save_every_n_steps`",
+        ),
         ("start", "config['warmup_steps'] > 0", "TypeError: '>' not supported between 'str' and 'int'", "warmup_steps"),
         ("dataset", "for res in resolutions:", "TypeError: 'int' object is not iterable", "`resolutions`"),
         ("dataset", "directory_config['path']", "KeyError: 'path'", "`[[directory]].path`"),
@@ -846,7 +912,11 @@ def test_worker_of_the_data_loader_shows_its_own_error():
             "driver",
         ),
         ("Loading checkpoint shards: 100%", 1, "dmesg"),
-        ("Could not load library libcudnn_ops.so.9. Error: libcudnn_ops.so.9: cannot open shared", 250, "nvidia-cudnn"),
+        (
+            "Could not load library libcudnn_ops.so.9. Error: libcudnn_ops.so.9: cannot open shared",
+            250,
+            "nvidia packages",
+        ),
         ("[PG 0 Rank 0] ProcessGroupNCCL's watchdog got stuck for 480 seconds", 250, "DEEPSPEED_TIMEOUT"),
     ],
 )
