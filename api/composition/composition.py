@@ -430,7 +430,7 @@ class Runtime:
         self.access.start()
         self.settings.start()
         if self.quotas is not None:
-            self.quotas.start()
+            self.quotas.meter.start()
         self.installation.start()
         self._fatal_xids.start()
         self.services.gpus.start_monitoring()
@@ -440,24 +440,24 @@ class Runtime:
         self.live.start()
         self.work.recorder.start()
         self.training_loop.start()
-        self._training.automatic.start()
+        self._training.automatic.thread.start()
         self._training.linked_models.start()
         for sender in self._training.trackers:
             sender.start()
-        self._training.power_limits.start()
-        self._training.energy.start()
+        self._training.power_limits.thread.start()
+        self._training.energy.thread.start()
         self.library.start()
         self.alerts.start()
 
     def stop(self) -> None:
         """Stop every loop in reverse order. Trainings continue."""
         self.alerts.stop()
-        self._training.energy.stop()
-        self._training.power_limits.stop()
+        self._training.energy.thread.stop()
+        self._training.power_limits.thread.stop()
         for sender in self._training.trackers:
             sender.stop()
         self._training.linked_models.stop()
-        self._training.automatic.stop()
+        self._training.automatic.thread.stop()
         self.training_loop.stop()
         self.work.recorder.stop()
         self.library.stop()
@@ -468,7 +468,7 @@ class Runtime:
         self.installation.stop()
         self.services.gpus.stop_monitoring()
         if self.quotas is not None:
-            self.quotas.stop()
+            self.quotas.meter.stop()
         self.settings.stop()
         self.access.stop()
         self.storage_watch.stop()

@@ -39,7 +39,7 @@ from api.training.attempts.orphans import Orphans
 from api.training.attempts.preparation import AttemptPreparation, ProcessSettings
 from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.starter import AttemptStarter
-from api.training.attempts.stopping import AttemptStopping, PendingStops, StopTimes
+from api.training.attempts.stopping import AttemptStopping, StopTimes
 from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.attempts.updates import TrainingNews
@@ -197,8 +197,8 @@ def build_attempt_parts(
 ) -> AttemptParts:
     """Build the parts that observe and stop attempts."""
     watches = Watches(needs.tasks, trainers, execution.executor, needs.news, needs.clock)
-    pending, times = PendingStops(needs.reserve), stop_times(needs.config)
-    stopping = AttemptStopping(needs.tasks, execution.executor, watches, pending, times, needs.clock)
+    times = stop_times(needs.config)
+    stopping = AttemptStopping(needs.tasks, execution.executor, watches, needs.reserve, times, needs.clock)
     # Every server observes what a cluster runs.
     observed = ObservedAttempts(needs.attempts, None if execution.is_shared else needs.node, needs.root)
     return AttemptParts(execution, TrainingOutput(needs.storage, trainers), observed, watches, stopping)

@@ -180,8 +180,16 @@ def build_training(
     rule = SweepRule(sweep_store, attempts, clock, wake)
     making_room = MakingRoom(tasks, attempts, gpus, closures, clock)
     neighbours = _build_neighbours(needs, closures, dispatcher, wake)
+    beside = (rehearsals.thread, rule.thread, retention.thread, neighbours)
     loop: TrainingLoop = build_loop(
-        needs, parts, reconciler, dispatcher, orphans, making_room, closures, (rehearsals, rule, retention, neighbours)
+        needs,
+        parts,
+        reconciler,
+        dispatcher,
+        orphans,
+        making_room,
+        closures,
+        beside,
     )
     # The tasks that training requests may name; tasks of other kinds have services of their own.
     shown = (TaskType.TRAINING, TaskType.CACHE, TaskType.EXPORT, TaskType.REHEARSAL, TaskType.SAMPLE)

@@ -101,7 +101,7 @@ FINDINGS: Mapping[str, tuple[str, str | None]] = {
         "Set size_buckets in both, with these entries only: {sizes}.",
     ),
     "cosmos_key": ("For Cosmos, the trainer quits if `{name}` is set.", "Remove it."),
-    # trainers/diffusion_pipe/checking.py
+    # trainers/diffusion_pipe/trainer.py
     "check_too_long": (
         "The check took longer than {seconds} s and was cancelled.",
         "Use fewer directories, sizes or files.",

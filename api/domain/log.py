@@ -81,7 +81,6 @@ class Classifier(Protocol):
 
     def read(self, text: str) -> Meaning:
         """Return the level, type, epoch and step of a line."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,16 +83,12 @@ class Decoder(Protocol):
 
     def examine(self, source: MediaSource) -> MediaProbe:
         """Examine the complete file."""
-        ...
 
     def thumbnail(self, source: MediaSource, side: int) -> bytes | None:
         """Return a JPEG of at most `side` × `side` pixels, or None if none can be made."""
-        ...
 
     def as_trained(self, source: MediaSource, recipe: Recipe, positions: Sequence[int]) -> bytes | None:
         """Return a PNG of the recipe's frames at these positions, side by side, or None if none can be made."""
-        ...
 
     def group_alike(self, hashes: Sequence[str], distance: int) -> tuple[list[list[int]], bool]:
         """Group the positions of hashes that differ in at most `distance` bits. Return also if all were compared."""
-        ...

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
+
+from api.domain.finding import make_finding
+from api.errors import Finding
 
 
 class Day(StrEnum):
@@ -134,3 +137,10 @@ def _moment(zone: ZoneInfo, day: date, at: time, *, is_end: bool) -> datetime:
         else:
             after = middle
     return after
+
+
+def check_time_zone(name: str) -> list[Finding]:
+    """Return an error at `/time_zone` if this is not a name in the IANA database."""
+    # Some systems have more names, whose meaning differs from machine to machine.
+    is_known = name in available_timezones() and (name == "UTC" or "/" in name)
+    return [] if is_known else [make_finding("/time_zone", "unknown_time_zone", name=name)]

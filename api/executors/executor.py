@@ -192,23 +192,18 @@ class EngineQueue(Protocol):
 
     def list(self) -> Mapping[str, EarlyJob]:
         """Return the jobs submitted early that have not started, by attempt uid."""
-        ...
 
     def has_job(self, uid: str) -> bool:
         """Return whether the engine has an unfinished job for this attempt, submitted early or not."""
-        ...
 
     def hand_over(self, wanted: EarlyJobRequest) -> bool:
         """Let the engine choose GPUs for an attempt. Return False if that is impossible for this attempt."""
-        ...
 
     def set_allowed_nodes(self, uid: str, nodes: frozenset[str]) -> None:
         """Replace the nodes the engine may choose from, unless it has chosen. The job keeps its position."""
-        ...
 
     def cancel_jobs(self, uids: Sequence[str]) -> None:
         """Cancel these early jobs and return the GPUs that the engine has chosen for them."""
-        ...
 
 
 class LogCursor(Protocol):
@@ -221,11 +216,9 @@ class LogCursor(Protocol):
 
         Raises OSError.
         """
-        ...
 
     def close(self) -> None:
         """Close the files that the cursor holds open."""
-        ...
 
 
 class Log(Protocol):
@@ -237,49 +230,39 @@ class Log(Protocol):
     @property
     def directory(self) -> Path:
         """The directory to watch for changes of the log."""
-        ...
 
     def first(self) -> int:
         """Return the offset of the first byte that still exists."""
-        ...
 
     def end(self) -> int:
         """Return the offset after the last byte."""
-        ...
 
     def span(self) -> LogSpan:
         """Return the current and total numbers of bytes and lines."""
-        ...
 
     def read(self, offset: int, limit: int) -> tuple[int, bytes]:
         """Return up to `limit` bytes from `offset`, and their offset, which is later if older bytes were deleted."""
-        ...
 
     def follow(self, offset: int) -> LogCursor:
         """Return a cursor that starts at this offset."""
-        ...
 
     def open_parts(self) -> tuple[int, tuple[LogPart, ...]]:
         """Return the offset of the first byte and all files of the log, opened so that none can vanish.
 
         Raises FileNotFoundError when the oldest file was deleted in the meantime.
         """
-        ...
 
     def times_between(self, offset: int, end: int) -> Sequence[LogTime]:
         """Return arrival times: the last one at or before `offset`, and those up to `end`, ascending."""
-        ...
 
     def newlines_before(self, offset: int) -> int:
         """Return the number of newlines before this byte since the log began.
 
         For a deleted byte, return the number before the first byte that still exists.
         """
-        ...
 
     def offset_at(self, at: float) -> int:
         """Return the offset of the first byte at or after this time (Unix seconds), or the end if there is none."""
-        ...
 
 
 class LogSink(Protocol):
@@ -287,11 +270,9 @@ class LogSink(Protocol):
 
     def write(self, data: bytes) -> None:
         """Append the data. Bytes that the disk does not accept are dropped and counted."""
-        ...
 
     def close(self) -> None:
         """Close the files."""
-        ...
 
 
 class Executor(Protocol):
@@ -299,7 +280,6 @@ class Executor(Protocol):
 
     def nodes(self) -> Sequence[NodeState]:
         """Return the machines on which it runs attempts."""
-        ...
 
     def submit(self, submission: Submission) -> None:
         """Start the attempt's supervisor, unless it runs, has ended or is not visible.
@@ -310,26 +290,21 @@ class Executor(Protocol):
         Raises OSError; EngineUnavailable if the submission may have succeeded; EngineFull or EngineRejected if it has
         certainly failed.
         """
-        ...
 
     def observe(self, attempts: Sequence[AttemptRef]) -> Mapping[str, Observation]:
         """Return an observation of each of these attempts, by uid."""
-        ...
 
     def stop(self, ref: AttemptRef, order: StopOrder) -> None:
         """Request a stop. A harder order replaces a softer one. An attempt that has ended does not change."""
-        ...
 
     def prepare_leave(self, ref: AttemptRef, order: StopOrder) -> None:
         """Store the order that the supervisor follows when an engine ends its job, which only sends SIGTERM.
 
         Raises OSError.
         """
-        ...
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         """Return the pids that still carry the attempt's marker. Its GPUs are not reused while there are any."""
-        ...
 
     def living(self, root: Path, locate: Locate, uids: Callable[[], Iterable[str]]) -> Sequence[LivingAttempt]:
         """Return all living attempts with directories below `root`, including those missing from the database.
@@ -337,31 +312,24 @@ class Executor(Protocol):
         `locate` returns the directory for an attempt uid, or None. `uids` lists all uids that have one; it is called
         only when processes are found that do not show their uid.
         """
-        ...
 
     def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:
         """Return the UUIDs of the GPUs that the attempt's processes use, whatever was assigned; None if unknown."""
-        ...
 
     def free_port(self, node: str, held: Collection[int]) -> int:
         """Return a port on this machine for a trainer's master: unused, and not in `held`."""
-        ...
 
     def why_queued(self, ref: AttemptRef) -> Reason | None:
         """Return why an engine has not started this attempt; None if no engine has queued it."""
-        ...
 
     def lost_bytes(self, ref: AttemptRef) -> int | None:
         """Return the bytes of output in no log, as the running supervisor reports; None if not reported yet."""
-        ...
 
     def open_log(self, log_directory: Path) -> Log:
         """Return the log of a task, which contains all its attempts."""
-        ...
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
         """Return up to `limit` bytes of the task's log from `offset`, and their offset.
 
         The offset is later if older bytes were deleted.
         """
-        ...

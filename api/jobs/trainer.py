@@ -56,12 +56,53 @@ class ReportedProgress(Progress):
         return self.seconds_left
 
 
-class ReportedProgressReader:
-    """Stores reported progress. Subclasses read the program's lines."""
+#: The directory that holds the package, for programs that start in another directory.
+_PACKAGE_ROOT = Path(api.__file__).resolve().parents[1]
 
-    def __init__(self, total: int | None = None) -> None:
+_RUN_PREFIX = "run_"
+_MAX_RUN_DIGITS = 9
+
+_MEANINGS = {
+    MessageKind.PROGRESS: (LogLevel.INFO, LogType.TRAIN),
+    MessageKind.ACTIVITY: (LogLevel.INFO, LogType.SYSTEM),
+    MessageKind.WARNING: (LogLevel.WARNING, LogType.SYSTEM),
+    MessageKind.FAILED: (LogLevel.ERROR, LogType.SYSTEM),
+    MessageKind.REASON: (LogLevel.DEBUG, LogType.SYSTEM),
+}
+
+
+class MessageReader:
+    """Follows the progress of a job by the messages in its output."""
+
+    def __init__(self, kind: JobKind, total: int | None = None) -> None:
         self.reported = ReportedProgress(stage=Stage.TRAINING, total_steps=total)
         self.progress: Progress = self.reported
+        self._phrases = (kind.completed_phrase, kind.stopped_phrase)
+
+    def read(self, line: str, at: float) -> Point | None:
+        """Read the next line. Jobs have no series, so there is never a point."""
+        progress = self.reported
+        progress.last_line_at = at
+        progress.stage_since = at if progress.stage_since is None else progress.stage_since
+        if line in self._phrases:
+            progress.phrases.add(line)
+        elif (message := read_message(line)) is not None:
+            self._take(message, at)
+        return None
+
+    def _take(self, message: JobMessage, at: float) -> None:
+        progress = self.reported
+        if message.kind is MessageKind.PROGRESS:
+            # A phrase counts only at the very end.
+            progress.phrases.clear()
+            progress.step, progress.total_steps = min(message.step, message.total), message.total
+            progress.first_step = progress.step if progress.first_step is None else progress.first_step
+            progress.done_percent, progress.seconds_left = message.percent, message.seconds_left
+            progress.last_step_at = at
+        elif message.kind is MessageKind.ACTIVITY:
+            progress.activity, progress.last_step_at = message.text, at
+        elif message.kind is MessageKind.WARNING and message.text not in progress.warnings:
+            progress.warnings.append(message.text)
 
     def take_point(self, point: Point) -> None:
         """Ignore the point: the program writes no event files."""
@@ -91,54 +132,6 @@ class ReportedProgressReader:
         reported.seconds_left = None if left is None else float(left)
         reported.phrases.update(str(each) for each in saved.get("phrases", ()))
         reported.warnings.extend(str(each) for each in saved.get("warnings", ()))
-
-
-#: The directory that holds the package, for programs that start in another directory.
-_PACKAGE_ROOT = Path(api.__file__).resolve().parents[1]
-
-_RUN_PREFIX = "run_"
-_MAX_RUN_DIGITS = 9
-
-_MEANINGS = {
-    MessageKind.PROGRESS: (LogLevel.INFO, LogType.TRAIN),
-    MessageKind.ACTIVITY: (LogLevel.INFO, LogType.SYSTEM),
-    MessageKind.WARNING: (LogLevel.WARNING, LogType.SYSTEM),
-    MessageKind.FAILED: (LogLevel.ERROR, LogType.SYSTEM),
-    MessageKind.REASON: (LogLevel.DEBUG, LogType.SYSTEM),
-}
-
-
-class MessageReader(ReportedProgressReader):
-    """Follows the progress of a job by the messages in its output."""
-
-    def __init__(self, kind: JobKind, total: int | None = None) -> None:
-        super().__init__(total)
-        self._phrases = (kind.completed_phrase, kind.stopped_phrase)
-
-    def read(self, line: str, at: float) -> Point | None:
-        """Read the next line. Jobs have no series, so there is never a point."""
-        progress = self.reported
-        progress.last_line_at = at
-        progress.stage_since = at if progress.stage_since is None else progress.stage_since
-        if line in self._phrases:
-            progress.phrases.add(line)
-        elif (message := read_message(line)) is not None:
-            self._take(message, at)
-        return None
-
-    def _take(self, message: JobMessage, at: float) -> None:
-        progress = self.reported
-        if message.kind is MessageKind.PROGRESS:
-            # A phrase counts only at the very end.
-            progress.phrases.clear()
-            progress.step, progress.total_steps = min(message.step, message.total), message.total
-            progress.first_step = progress.step if progress.first_step is None else progress.first_step
-            progress.done_percent, progress.seconds_left = message.percent, message.seconds_left
-            progress.last_step_at = at
-        elif message.kind is MessageKind.ACTIVITY:
-            progress.activity, progress.last_step_at = message.text, at
-        elif message.kind is MessageKind.WARNING and message.text not in progress.warnings:
-            progress.warnings.append(message.text)
 
 
 class MessageClassifier:

@@ -91,7 +91,6 @@ class Examiner(Protocol):
 
     def examine(self, source: MediaSource) -> MediaProbe:
         """Decode a file and return its properties. Raise ServiceError if this is not possible now."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from api.domain.reason import Reason, ReasonOrText
 from api.domain.rehearsal import PlannedRehearsal
 from api.domain.training import Checkpoint, ResumeOptions, ResumePoint, TrainingPlan, TrainingRequest
 from api.errors import Finding
-from api.trainers.rehearsal import Rehearsal
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +130,12 @@ class DatasetRules(Protocol):
 
     def check_dataset(self, question: DatasetSetup, files: Sequence[DatasetFile]) -> DatasetPreview:
         """Return how the trainer will use these files."""
-        ...
 
     def recipes(self, question: DatasetSetup, file: DatasetFile) -> tuple[Recipe, ...]:
         """Return the conversions of a file to training pixels, one per resolution.
 
         The result is empty when the file is not trained on. Raise Invalid for invalid settings.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +157,45 @@ class SupportsCaching(Protocol):
 
     def cache_facts(self, request: TrainingRequest) -> CacheFacts:
         """Return the values that the cache of this request depends on."""
-        ...
 
     def find_cache_gap(self, directories: Sequence[Path]) -> str | None:
         """Return which part of the cache is missing in these media directories, or None. Raise OSError."""
-        ...
+
+
+#: About how many steps a rehearsal makes. The first includes a warm-up, so its duration does not count.
+STEPS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFolders:
+    """The directories of an item; None for kinds of files that its dataset does not have."""
+
+    media: Path
+    masks: Path | None = None
+    controls: Path | None = None
+
+    def as_values(self) -> dict[str, str]:
+        """Return the keys of a dataset's directory."""
+        named = {"path": self.media, "mask_path": self.masks, "control_path": self.controls}
+        return {name: str(path) for name, path in named.items() if path is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """The request with which a trainer rehearses, and the original folders of its items."""
+
+    request: TrainingRequest
+    sources: tuple[ItemFolders, ...]
+
+
+def own_folders(directory: Path, index: int, like: ItemFolders) -> ItemFolders:
+    """Return the folders of an item in the directory of a rehearsal."""
+    root = directory / str(index)
+    return ItemFolders(
+        root / "media",
+        None if like.masks is None else root / "masks",
+        None if like.controls is None else root / "controls",
+    )
 
 
 @runtime_checkable
@@ -173,7 +204,6 @@ class SupportsRehearsal(Protocol):
 
     def rehearse(self, request: TrainingRequest, planned: PlannedRehearsal, directory: Path) -> Rehearsal:
         """Return the request for the planned items, which lie in this directory. Raise ValueError."""
-        ...
 
 
 @runtime_checkable
@@ -182,11 +212,9 @@ class SupportsPaths(Protocol):
 
     def working_directory(self, attempt: Path) -> Path | None:
         """Return the directory against which an attempt resolves relative paths, or None if it cannot start."""
-        ...
 
     def list_dataset_files(self, request: TrainingRequest) -> Sequence[tuple[str, str]]:
         """Return the additional dataset files (TOML) that a request names, each as a pointer and a path."""
-        ...
 
 
 @runtime_checkable
@@ -198,11 +226,9 @@ class SupportsExport(Protocol):
 
         `maker` names the code, and `file_name` is the name of the weights. Raise ExportUnsupported.
         """
-        ...
 
     def one_step(self, request: TrainingRequest, step: int) -> TrainingRequest:
         """Return the request of a training that saves a model at this step, and ends. Raise ExportUnsupported."""
-        ...
 
 
 class ProgressReader(Protocol):
@@ -212,24 +238,19 @@ class ProgressReader(Protocol):
 
     def read(self, line: str, at: float) -> Point | None:
         """Read the next line, received `at` (Unix seconds), and return the metric point it contains, or None."""
-        ...
 
     def take_point(self, point: Point) -> None:
         """Accept a metric point that the trainer wrote outside of its output."""
-        ...
 
     @property
     def step_seconds(self) -> Sequence[float]:
         """The durations of the latest steps, oldest first."""
-        ...
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON values for `restore`."""
-        ...
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Restore the state that `save` returned. Raise ValueError, TypeError or KeyError if it is damaged."""
-        ...
 
 
 class Trainer(Protocol):
@@ -243,64 +264,48 @@ class Trainer(Protocol):
 
     def problems(self) -> tuple[Finding, ...]:
         """Return the reasons why this trainer cannot start anything on this machine; empty if it can."""
-        ...
 
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
         """Check all that can be checked without starting anything, and make the plan."""
-        ...
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
         """Return the request with `***` in place of each secret; it can still be checked and prepared."""
-        ...
 
     def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
         """Return the command and the files of one attempt."""
-        ...
 
     def create_reader(self, plan: TrainingPlan, resumed: ResumePoint | None = None) -> ProgressReader:
         """Return a new reader for the output of an attempt, which may have resumed from a checkpoint."""
-        ...
 
     def create_classifier(self, steps_per_epoch: int | None) -> Classifier:
         """Return a classifier of log lines that can start anywhere in a log."""
-        ...
 
     def find_run_dir(self, output_dir: Path) -> Path | None:
         """Return the newest run directory, or None if there is none yet. Raise OSError."""
-        ...
 
     def checkpoints(self, run_dir: Path) -> tuple[Checkpoint, ...]:
         """Return the checkpoints in a run directory, oldest first. Raise OSError if it cannot be read."""
-        ...
 
     def find_resume_point(self, run_dir: Path, checkpoint: str) -> ResumePoint | None:
         """Return where the trainer continues after this checkpoint, or None if that cannot be read."""
-        ...
 
     def signal_file(self, run_dir: Path) -> Path:
         """Return the path of the file that requests the trainer to save a checkpoint and quit."""
-        ...
 
     def save_file(self, run_dir: Path) -> Path:
         """Return the path of the file that requests the trainer to save a checkpoint and continue."""
-        ...
 
     def prepare_resume(self, run_dir: Path, checkpoint: str | None) -> None:
         """Prepare a run directory for a resume: remove signal files, and point `latest` at the checkpoint."""
-        ...
 
     def hide_checkpoint(self, run_dir: Path, name: str) -> None:
         """Make a checkpoint or saved model unavailable, and mark it for deletion. Raise OSError."""
-        ...
 
     def unhide_checkpoint(self, run_dir: Path, name: str) -> None:
         """Make a hidden checkpoint or saved model available again. Raise OSError."""
-        ...
 
     def delete_hidden(self, run_dir: Path) -> bool:
         """Delete the hidden checkpoints and saved models. Return whether none is left."""
-        ...
 
     def diagnose(self, ending: Ending) -> Cause:
         """Return the cause of a failed attempt."""
-        ...

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, String, bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.db import leases
 from api.db.database import Database
 from api.db.leases import ResourceHeld
-from api.db.rows import dump, read_attempt, to_seconds, to_time
+from api.db.rows import SUMMARY_COLUMNS, dump, read_attempt, read_lease, read_summary, to_seconds, to_time
 from api.db.tables import attempts, task_gpus, tasks
 from api.db.tables import events as event_table
 from api.db.tables import leases as lease_table
@@ -31,7 +31,6 @@ from api.files.task_files import task_files
 from api.nodes.fleet_store import is_drained
 from api.training.measured_memory import store_memory_run
 from api.training.moves import attempt_uid, move, start
-from api.training.rounds import DrainingGPU, Round, read_drains, read_open, read_open_elsewhere, read_round
 from api.training.store import TaskStore, insert_task
 from api.training.task_queries import OF_TASK, find_summary, find_task
 from api.training.usage_store import Bound, lock_owner, require_gpus
@@ -88,7 +87,34 @@ _ALIKE = (
     .limit(_ALIKE_AT_MOST)
 )
 _STOPS_ALIKE = _STOPS.where(attempts.c.task_id.in_(_ALIKE))
+# Built once: they run twice per second, and building a statement takes as long as executing it.
+_NODE = bindparam("of_node", type_=String)
+_IS_OF = or_(_NODE == "", attempts.c.node == _NODE) & attempts.c.directory.like(bindparam("of_root"), escape="/")
+_OPEN = select(attempts).where(_IS_OPEN, _IS_OF).order_by(attempts.c.created_at)
+_OPEN_ELSEWHERE = select(attempts).where(_IS_OPEN, ~_IS_OF).order_by(attempts.c.created_at)
+_TASKS = select(*SUMMARY_COLUMNS).where(tasks.c.task_id.in_(select(attempts.c.task_id).where(_IS_OPEN, _IS_OF)))
+_DRAINING = (
+    select(lease_table, attempts.c.directory)
+    .join(attempts, attempts.c.uid == lease_table.c.attempt_uid)
+    .where(lease_table.c.kind == LeaseKind.GPU, lease_table.c.state == LeaseState.DRAINING, _IS_OF)
+    .order_by(lease_table.c.resource)
+)
 _HELD_PORTS = select(lease_table.c.resource).where(lease_table.c.kind == LeaseKind.PORT)
+
+
+class DrainingGPU(NamedTuple):
+    """A GPU whose holder has ended but may still be using it, with the attempt's directory."""
+
+    lease: Lease
+    directory: Path
+
+
+class Round(NamedTuple):
+    """Open attempts, oldest first, with their tasks by id, and draining GPUs."""
+
+    attempts: list[Attempt]
+    tasks: dict[str, TaskSummary]
+    drains: list[DrainingGPU]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +214,20 @@ class AttemptStore:
     def open(self, node: str | None, root: Path) -> list[Attempt]:
         """Return the open attempts of this node, or of all nodes, below this directory."""
         with self._database.read() as connection:
-            return read_open(connection, node, root)
+            return [read_attempt(row) for row in connection.execute(_OPEN, _of(node, root))]
 
     def round(self, node: str | None, root: Path) -> Round:
         """Return those attempts with their tasks, and draining GPUs, from one snapshot."""
+        parameters = _of(node, root)
         with self._database.read() as connection:
-            return read_round(connection, node, root)
+            found = [read_attempt(row) for row in connection.execute(_OPEN, parameters)]
+            rows = connection.execute(_TASKS, parameters) if found else ()
+            return Round(found, {row.task_id: read_summary(row) for row in rows}, _read_drains(connection, parameters))
 
     def open_elsewhere(self, node: str | None, root: Path) -> list[Attempt]:
         """Return the open attempts of other nodes and directories."""
         with self._database.read() as connection:
-            return read_open_elsewhere(connection, node, root)
+            return [read_attempt(row) for row in connection.execute(_OPEN_ELSEWHERE, _of(node, root))]
 
     def has_work(self) -> bool:
         """Return whether the training loop has work: a queued task, an open attempt or a draining lease."""
@@ -308,7 +337,7 @@ class AttemptStore:
     def draining(self, node: str | None, root: Path) -> list[DrainingGPU]:
         """Return the draining GPUs of this node, or of all nodes, whose attempts are below this directory."""
         with self._database.read() as connection:
-            return read_drains(connection, node, root)
+            return _read_drains(connection, _of(node, root))
 
     def renew(self, open_attempts: Sequence[Attempt], expires_at: datetime, now: datetime) -> list[Lease]:
         """Extend the leases of these attempts. Release expired leases without an open attempt, and return them."""
@@ -374,9 +403,14 @@ class TaskStores:
         return cls(TaskStore(database, *kinds), AttemptStore(database, *kinds))
 
 
-def port_resource(node: str, port: int) -> str:
-    """Return the resource name of a port."""
-    return f"port:{node}:{port}"
+def _read_drains(connection: Connection, parameters: dict[str, str]) -> list[DrainingGPU]:
+    return [DrainingGPU(read_lease(row), Path(row.directory)) for row in connection.execute(_DRAINING, parameters)]
+
+
+def _of(node: str | None, root: Path) -> dict[str, str]:
+    """Return the parameters of _IS_OF. An empty node stands for all nodes."""
+    below = f"{root}/".replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return {"of_node": node or "", "of_root": f"{below}%"}
 
 
 def _of_task(connection: Connection, task_id: str) -> list[Attempt]:
@@ -421,7 +455,7 @@ def _resources(new: NewAttempt) -> Iterable[tuple[LeaseKind, str]]:
     yield from ((LeaseKind.GPU, uuid) for uuid in new.gpu_uuids)
     yield from ((LeaseKind.CACHE, cache) for cache in new.caches)
     if new.master_port is not None:
-        yield LeaseKind.PORT, port_resource(new.node, new.master_port)
+        yield LeaseKind.PORT, f"port:{new.node}:{new.master_port}"
 
 
 def _row(new: NewAttempt, uid: str, number: int, now: datetime) -> dict[str, Any]:

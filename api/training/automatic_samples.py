@@ -77,15 +77,7 @@ class AutomaticSamples:
         self._is_available = is_available
         #: Sizes and times of files at the last look, by training and path. An unchanged file is complete.
         self._seen: dict[tuple[str, str], _File] = {}
-        self._thread = PeriodicThread("automatic-samples", ROUND_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread. The next server continues."""
-        self._thread.stop()
+        self.thread = PeriodicThread("automatic-samples", ROUND_SECONDS, self.run_once)
 
     def run_once(self) -> None:
         """Make one round over the trainings with automatic samples."""

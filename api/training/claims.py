@@ -101,7 +101,7 @@ class AttemptClaims:
             caches=task.caches,
             master_port=port,
             directory_of=str(files.attempts),
-            known_run_dirs=_names_in(files.output),
+            known_run_dirs=tuple(sorted(list_names(str(files.output), levels=2)[0])),
             run_dir=run_dir,
             resumed_from=checkpoint,
             expires_at=self._clock.now() + timedelta(seconds=LEASE_SECONDS),
@@ -122,7 +122,3 @@ class AttemptClaims:
         last = last_complete(trainer.checkpoints(run_dir))
         name = task.resume.checkpoint or (None if last is None else last.name)
         return (None, None) if name is None else (str(run_dir), name)
-
-
-def _names_in(directory: Path) -> tuple[str, ...]:
-    return tuple(sorted(list_names(str(directory), levels=2)[0]))

@@ -33,6 +33,7 @@ from api.training.task_progress import ProgressAnswers
 from api.training.view_builders import show_progress_of
 from api.training.views import TaskProgressView
 from api.util.clock import Clock
+from api.util.copying import copy_fields
 
 if TYPE_CHECKING:
     from api.training.compared_series import Course
@@ -128,12 +129,9 @@ def _gpu_names(compared: _Compared, names: Mapping[str | None, str | None]) -> t
 
 def _summarize(compared: _Compared, gpu_names: tuple[str | None, ...]) -> ComparedTraining:
     task, progress = compared.task, compared.now.progress
-    return ComparedTraining(
-        task_id=task.task_id,
-        name=task.name,
-        owner=task.owner,
-        model_type=task.model_type,
-        status=task.status,
+    return copy_fields(
+        ComparedTraining,
+        task,
         step=progress.current_step,
         total_steps=progress.total_steps or task.plan.total_steps,
         steps_per_epoch=compared.course.steps_per_epoch,
@@ -141,13 +139,8 @@ def _summarize(compared: _Compared, gpu_names: tuple[str | None, ...]) -> Compar
         duration=progress.training_time,
         seconds_per_step=compared.now.speed.time_per_step,
         losses=compared.course.losses(),
-        gpu_count=task.gpu_count,
         gpu_names=gpu_names,
         datasets=task.plan.datasets,
-        chosen=task.chosen,
-        created_at=task.created_at,
-        started_at=task.started_at,
-        finished_at=task.finished_at,
     )
 
 

@@ -65,7 +65,6 @@ class DatasetUse(Protocol):
 
         The request may also name manifests that the tasks in `known_by` use.
         """
-        ...
 
 
 class NoDatasets:
@@ -126,7 +125,6 @@ class CacheUse(Protocol):
 
     def choose(self, question: CacheQuestion) -> CacheChoice:
         """Return which cache a request builds, uses or waits for."""
-        ...
 
 
 class NoCaches:

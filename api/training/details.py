@@ -87,14 +87,14 @@ class TrainingDetails:
         self, known: TrainingTask, attempts: Sequence[Attempt], checkpoints: tuple[Checkpoint, ...]
     ) -> TaskDetails:
         # Only a task that has begun can have a stop that the database does not know, and energy.
-        task = self._progress.show_pending_stop(known) if attempts else known
+        task = self._progress.stopping.show_pending(known) if attempts else known
         files, live = self._output.files(known.task_id), self._progress.live(task, attempts)
         gpus, now, directories = self._gpus.get_all_gpus(), self._clock.now(), (files.output, files.log)
         waiting = self._progress.find_wait(task)
         details = show_details(task, attempts, live, checkpoints, gpus, directories, now, waiting)
         return replace(
             details,
-            log_lost_bytes=self._progress.count_lost_bytes(attempts),
+            log_lost_bytes=self._progress.lost.count(attempts),
             samples=self._show_samples(task),
             stop_seconds=self._attempts.stop_seconds(task) if task.status.is_active and task.needs_gpus else None,
             energy=self._energy.of([task.task_id]).get(task.task_id) if attempts else None,
@@ -112,7 +112,7 @@ class TrainingDetails:
 
     def show_from_memory(self, watch: AttemptWatch) -> TaskDetails:
         """Return the details of a task that stops while the database is unavailable."""
-        attempt, task = watch.attempt, self._progress.show_pending_stop(watch.task)
+        attempt, task = watch.attempt, self._progress.stopping.show_pending(watch.task)
         live, files = watch.show(), self._output.files(task.task_id)
         gpus, directories, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
         return show_details(task, (attempt,), live, watch.checkpoints, gpus, directories, self._clock.now(), idle)
@@ -166,12 +166,9 @@ class TaskLists:
         serials = [task.serial for task in (queue if self._quotas is None else self._quotas.in_order(queue))]
         if last is None:
             return self._tasks.served_page(criteria, serials, limit, 0 if cursor is not None else offset)
-        rows, _ = self._tasks.served_page(criteria, _behind(serials, last.serial), limit, 0)
+        behind = serials[serials.index(last.serial) + 1 :]
+        rows, _ = self._tasks.served_page(criteria, behind, limit, 0)
         return rows, self._tasks.served_page(criteria, serials, 0, 0)[1]
-
-
-def _behind(serials: Sequence[int], serial: int) -> Sequence[int]:
-    return serials[serials.index(serial) + 1 :]
 
 
 class TrainingPages:

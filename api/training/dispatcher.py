@@ -114,7 +114,7 @@ class Dispatcher:
         if not news and began < self._rests_until:
             return 0
         queue = self._tasks.queued()
-        self._planner.start_waits(queue)
+        self._planner.waits.start(queue)
         decided = self._planner.plan(queue, closures) if queue else Pass()
         self.reasons.publish(decided)
         now = self._clock.monotonic()

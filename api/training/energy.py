@@ -148,15 +148,7 @@ class EnergyMeter:
         self._gpus = gpus
         self._clock = clock
         self._meters: dict[tuple[str, str], _Meter] = {}
-        self._thread = PeriodicThread("energy", ROUND_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start measuring."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop measuring."""
-        self._thread.stop()
+        self.thread = PeriodicThread("energy", ROUND_SECONDS, self.run_once)
 
     def run_once(self) -> None:
         """Read each GPU that a task holds, and store what is due. Raise DatabaseUnavailable: nothing is lost."""

@@ -35,6 +35,7 @@ from api.training.store import TaskStore
 from api.training.trainer_exports import TrainerExports
 from api.training.views import CheckpointList, ExportView
 from api.util.clock import Clock
+from api.util.copying import copy_fields
 
 logger = logging.getLogger(__name__)
 
@@ -199,21 +200,17 @@ class Exports:
         # The trainer makes a single step, before which its progress would be that of the checkpoint.
         known = None if order.method is ExportMethod.RESUME else task.progress
         progress = None if known is None else known.progress.overall_progress
-        return ExportView(
+        return copy_fields(
+            ExportView,
+            order,
+            task,
             export_id=task.task_id,
-            task_id=order.task_id,
-            checkpoint=order.checkpoint,
-            step=order.step,
-            method=order.method,
-            status=task.status,
             progress=100.0 if is_done else progress,
             path=order.path if is_there else None,
             url=order.url if is_there else None,
             waiting_reason=None if why is None else why.text,
             waiting_reason_code=code_of(why),
             failure=task.cause if task.status is TaskStatus.FAILED else None,
-            created_at=task.created_at,
-            finished_at=task.finished_at,
         )
 
 
@@ -235,16 +232,12 @@ def _choose(task_id: str, found: CheckpointList, name: str | None) -> Checkpoint
 
 def _show_saved(order: ExportOrder) -> ExportView:
     """Return the view of a model that the trainer itself has saved."""
-    return ExportView(
+    return copy_fields(
+        ExportView,
+        order,
         export_id=None,
-        task_id=order.task_id,
-        checkpoint=order.checkpoint,
-        step=order.step,
-        method=order.method,
         status=TaskStatus.COMPLETED,
         progress=100.0,
-        path=order.path,
-        url=order.url,
         waiting_reason=None,
         waiting_reason_code=None,
         failure=None,

@@ -16,6 +16,7 @@ from api.domain.usage import Owner
 from api.errors import Conflict, GPUBusy, Invalid, NodeDrained, NotFound, QuotaExceeded
 from api.files.task_files import TaskFiles
 from api.gpus.busy_error import describe_busy
+from api.gpus.offers import list_offers
 from api.gpus.service import GPUService
 from api.training.claims import AttemptClaims
 from api.training.closures import CLOSED_CODES
@@ -236,9 +237,10 @@ class Intake:
 
     def _startable_gpus(self) -> list[GPUInfo]:
         """Return all GPUs except those of nodes on which no training can start."""
-        nodes, closed = self._gpus.state.startable, self._planner.closed_gpus()
+        state = self._gpus.state
+        closed = self._planner.closures.of(list_offers(state))
         return [
             replace(gpu, is_available=gpu.is_available and gpu.uuid not in closed)
             for gpu in self._gpus.get_all_gpus()
-            if not isinstance(gpu, NodeGPUInfo) or gpu.node in nodes
+            if not isinstance(gpu, NodeGPUInfo) or gpu.node in state.startable
         ]

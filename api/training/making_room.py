@@ -1,12 +1,8 @@
 """Make tasks leave GPUs that are closed to them: they stop with a checkpoint, and are queued again."""
 
 import logging
-from contextlib import suppress
 
-from api.domain.cause import Cause
 from api.domain.lease import LeaseKind, LeaseState
-from api.domain.training import StopState
-from api.errors import TaskNotFound
 from api.gpus.offers import list_offers
 from api.gpus.service import GPUService
 from api.training.attempt_store import AttemptStore
@@ -45,13 +41,6 @@ class MakingRoom:
             if lease.state is LeaseState.HELD and (found := closed.get(lease.resource)) and found.leaves
         }
         for task_id, closure in leaving.items():
-            self._stop(task_id, closure.cause())
+            if self._tasks.make_room(task_id, closure.cause(), self._clock.now()):
+                logger.info("task makes room", extra={"task_id": task_id, "cause": closure.code})
         return is_over
-
-    def _stop(self, task_id: str, cause: Cause) -> None:
-        now = self._clock.now()
-        stop = StopState(now, actor="service", force=False, timeout_seconds=None, cause=cause)
-        # It may have been deleted since the leases were read.
-        with suppress(TaskNotFound):
-            if self._tasks.make_room(task_id, stop, now, cause.message):
-                logger.info("task makes room", extra={"task_id": task_id, "cause": cause.code})

@@ -1,6 +1,6 @@
 """Plan a pass: give the scheduler the queue, the GPUs, and what keeps tasks waiting: retries, disk, holds, quotas."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -8,7 +8,6 @@ from types import MappingProxyType
 from api.domain.gpu import GPUOffer, GPUStatus
 from api.domain.lease import LeaseKind
 from api.domain.reason import Reason
-from api.domain.running_tasks import TRANSFERS, RunningTasks
 from api.domain.training import TaskSummary, in_queue_order
 from api.files.task_files import TaskStorage
 from api.gpus.offers import explain_no_gpus, list_offers, list_unstartable
@@ -20,8 +19,7 @@ from api.training.closures import Closures, ReadClosures, close
 from api.training.fair_share import NOT_SHARED
 from api.training.quotas import Quotas
 from api.training.scheduler import Pass, PassContext, plan_pass
-from api.training.task_queries import TaskName
-from api.training.task_slots import SlotLimits
+from api.training.task_slots import TRANSFERS, RunningTasks, SlotLimits
 from api.util.clock import Clock
 
 _Wait = tuple[str, float]  # a task id and its earliest start
@@ -77,7 +75,7 @@ class PlacementRules:
 
 
 class PassPlanner:
-    """Plans passes from the present state, without changing anything. Thread-safe, except `start_waits`."""
+    """Plans passes from the present state, without changing anything. Thread-safe, except the start of `waits`."""
 
     def __init__(
         self,
@@ -92,29 +90,27 @@ class PassPlanner:
         """Create the planner. Without `quotas`, tasks have no owners."""
         self._tasks, self._attempts = stores.tasks, stores.attempts
         self._gpus = gpus
-        self._closures = closures
+        self.closures = closures
         self._storage = storage
         self._clock = clock
         self._quotas = quotas
         self.rules = rules or PlacementRules()  #: may change at run time
-        self._waits = RetryWaits(clock)
+        self.waits = RetryWaits(clock)  #: one thread starts those of the queue before its passes
         self._addresses: dict[str, str | None] = {}  #: of the transfers that waited at the last pass
-
-    def start_waits(self, queue: Sequence[TaskSummary]) -> None:
-        """Start measuring how long these tasks wait for their retries. One thread calls it before its passes."""
-        self._waits.start(queue)
 
     def plan(self, queue: Sequence[TaskSummary], closures: ReadClosures | None = None) -> Pass:
         """Return what a pass over these tasks would decide now, without changing anything.
 
         `closures` are those of this round; by default they are read.
         """
-        queue = in_queue_order(self._waits.steady(queue))
+        queue = in_queue_order(self.waits.steady(queue))
         running = self._tasks.running()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
         offers, no_sampling, comfyui_gpus = self._share_with_comfyui(self._offers(state, closures), running, state.node)
-        known = self._named_tasks(queue, {gpu.held_by for gpu in offers if gpu.held_by} | set(caches.values()))
+        # Reasons may name the tasks of the queue and the holders of GPUs and caches.
+        holders = {gpu.held_by for gpu in offers if gpu.held_by} | set(caches.values())
+        known = [*queue, *(self._tasks.names(holders) if holders else ())]
         programs = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
         context = PassContext(
             names={task.task_id: task.name for task in known if task.name},
@@ -129,7 +125,7 @@ class PassPlanner:
             comfyui_gpus=comfyui_gpus,
             cache_holders=caches,
             disk_problem=self._storage.describe_shortage(),
-            hold=self._closures.why_queue_is_held(),
+            hold=self.closures.why_queue_is_held(),
             nodes_of=self.rules.nodes_of(queue),
             unstartable=lambda: list_unstartable(state),
             no_gpus=None if offers else explain_no_gpus(state),
@@ -166,13 +162,9 @@ class PassPlanner:
         no_sampling = Reason.of("another task has the GPU of ComfyUI", "comfyui_gpu_used") if is_used else None
         return offers, no_sampling, frozenset(shared)
 
-    def closed_gpus(self) -> Collection[str]:
-        """Return the UUIDs of the GPUs on which no training may start now: paused ones, or outside their hours."""
-        return self._closures.of(list_offers(self._gpus.state)).keys()
-
     def _offers(self, state: GPUState, closures: ReadClosures | None) -> Sequence[GPUOffer]:
         offers = list_offers(state)
-        return close(offers, (closures or self._closures).of(offers))
+        return close(offers, (closures or self.closures).of(offers))
 
     def _addresses_of(self, queue: Sequence[TaskSummary]) -> Mapping[str, str | None]:
         """Return the URLs of the transfers among these tasks, by id. They never change, so each is read once."""
@@ -182,7 +174,3 @@ class PassPlanner:
         found = {task_id: known[task_id] if task_id in known else fresh.get(task_id) for task_id in transfers}
         self._addresses = found
         return found
-
-    def _named_tasks(self, queue: Sequence[TaskSummary], holders: Collection[str]) -> list[TaskSummary | TaskName]:
-        """Return the tasks that reasons may name."""
-        return [*queue, *(self._tasks.names(holders) if holders else ())]

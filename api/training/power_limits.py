@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import Sequence
-from zoneinfo import available_timezones
 
 from api.domain.finding import make_finding
 from api.domain.reason import Reason, text_of
-from api.domain.schedule import Schedule, Window
+from api.domain.schedule import Schedule, Window, check_time_zone
 from api.errors import Conflict, GPUNotFound, Invalid
 from api.gpus.judgement import JudgedGPU
 from api.gpus.lookup import find_gpu
@@ -29,19 +28,11 @@ class PowerLimits:
         self._store = store
         self._gpus = gpus
         self._clock = clock
-        self._thread = PeriodicThread("power-limits", ROUND_SECONDS, self.run_once)
+        self.thread = PeriodicThread("power-limits", ROUND_SECONDS, self.run_once)
 
     @property
     def _wanted(self) -> WantedLimits:
         return self._gpus.power_limits
-
-    def start(self) -> None:
-        """Start the loop."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the loop. The limits stay as they are."""
-        self._thread.stop()
 
     def show(self, reference: str) -> PowerLimitView:
         """Return the power limit of a GPU. Raise GPUNotFound or DatabaseUnavailable."""
@@ -62,9 +53,7 @@ class PowerLimits:
         mistakes = []
         if not lowest <= watts <= highest:
             mistakes.append(make_finding("/watts", "power_limit_range", watts=watts, lowest=lowest, highest=highest))
-        # Some systems have more names, whose meaning differs from machine to machine.
-        if time_zone not in available_timezones() or not (time_zone == "UTC" or "/" in time_zone):
-            mistakes.append(make_finding("/time_zone", "unknown_time_zone", name=time_zone))
+        mistakes += check_time_zone(time_zone)
         if mistakes:
             raise Invalid(mistakes=mistakes)
         hours = Schedule(time_zone, tuple(windows))

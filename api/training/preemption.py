@@ -3,14 +3,12 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from api.domain.cause import Cause, CauseCode
 from api.domain.gpu import GPUOffer, GPUStatus
 from api.domain.task import TaskType
-from api.domain.training import PriorityClass, StopState, TaskStatus, TaskSummary
-from api.errors import TaskNotFound
+from api.domain.training import PriorityClass, TaskStatus, TaskSummary
 from api.training.scheduler import suits
 from api.training.store import TaskStore
 from api.util.clock import Clock
@@ -93,7 +91,8 @@ class Preemption:
             gpus, victims = _choose(task.gpu_count, able, leaving, may_stop, needs_place=places <= 0)
             taken.update(gpu.uuid for gpu in gpus)
             for victim in victims:
-                self._stop(victim.task_id, task)
+                if self._tasks.make_room(victim.task_id, _CAUSE, self._clock.now(), task.task_id):
+                    logger.info("task is preempted", extra={"task_id": victim.task_id, "by": task.task_id})
                 del background[victim.task_id]
             places += len(victims) - 1
 
@@ -111,14 +110,6 @@ class Preemption:
         if task.priority_class is not PriorityClass.BACKGROUND or task.kind is not TaskType.TRAINING:
             return None
         return self._running_seconds(task.task_id) if task.status is TaskStatus.RUNNING else None
-
-    def _stop(self, task_id: str, urgent: TaskSummary) -> None:
-        now = self._clock.now()
-        stop = StopState(now, actor="service", force=False, timeout_seconds=None, cause=_CAUSE)
-        # It may have been deleted meanwhile.
-        with suppress(TaskNotFound):
-            if self._tasks.make_room(task_id, stop, now, _CAUSE.message, urgent.task_id):
-                logger.info("task is preempted", extra={"task_id": task_id, "by": urgent.task_id})
 
 
 def _choose(

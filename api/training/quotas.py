@@ -26,21 +26,13 @@ class Quotas:
         """Create the quotas. `quota_of` returns the limits of a user."""
         self._usage = usage
         self._quota_of = quota_of
-        self._meter = meter
+        self.meter = meter
         self._clock = clock
         self._lock = threading.Lock()
         self._spent: Mapping[Owner, float] = {}
         self._held: Mapping[str, int] = {}
         self._holds: dict[str, Sequence[GPUHold]] = {}  #: holds of owners whose hours are used up
         self._counted_at = float("-inf")
-
-    def start(self) -> None:
-        """Start measuring storage."""
-        self._meter.start()
-
-    def stop(self) -> None:
-        """Stop measuring storage."""
-        self._meter.stop()
 
     def accounts(self, owners: Iterable[Owner]) -> Mapping[Owner, Account]:
         """Return the accounts of these owners."""
@@ -52,7 +44,7 @@ class Quotas:
     def _account(self, owner: Owner, gpus: int, gpu_seconds: float) -> Account:
         if owner is None:
             return Account(gpu_seconds=gpu_seconds)
-        account = Account(self._quota_of(owner), gpus, gpu_seconds, None, self._meter.bytes_of(owner))
+        account = Account(self._quota_of(owner), gpus, gpu_seconds, None, self.meter.bytes_of(owner))
         if not account.has_used_its_hours:
             return account
         limit = (account.quota.gpu_hours_per_day or 0.0) * 3600
@@ -87,14 +79,14 @@ class Quotas:
                 gpus=held.get(user_id, 0),
                 queued_tasks=queued.get(user_id, 0),
                 gpu_hours_last_day=round(spent.get(user_id, 0.0) / 3600, 3),
-                storage_gb=_in_gb(self._meter.bytes_of(user_id)),
+                storage_gb=None if (size := self.meter.bytes_of(user_id)) is None else round(size / GB, 3),
             )
             for user_id in user_ids
         }
 
     def forget_files(self, task_id: str) -> None:
         """Remove the deleted files of a training from the totals."""
-        self._meter.forget(task_id)
+        self.meter.forget(task_id)
 
     # -- limits ----------------------------------------------------------------------------------------------------
 
@@ -114,7 +106,7 @@ class Quotas:
         if owner is None:
             return []
         quota = self._quota_of(owner)
-        account = Account(quota, storage_bytes=self._meter.bytes_of(owner))
+        account = Account(quota, storage_bytes=self.meter.bytes_of(owner))
         found = []
         if quota.gpus is not None and request.gpu_count > quota.gpus:
             found.append(quota_reasons.needs_more(owner, quota.gpus, request.gpu_count))
@@ -129,15 +121,15 @@ class Quotas:
         quota = self._quota_of(owner)
         if quota.storage_gb is None:
             return
-        self._meter.read_datasets()
-        account = Account(quota, storage_bytes=self._meter.bytes_of(owner))
+        self.meter.read_datasets()
+        account = Account(quota, storage_bytes=self.meter.bytes_of(owner))
         if (account.storage_bytes or 0) + more_bytes > quota.storage_gb * GB:
             raise quota_error(quota_reasons.would_fill_storage(owner, account, more_bytes))
 
     def storage_left(self, owner: Owner) -> int | None:
         """Return the bytes that an owner may still store. None without a limit, or while the usage is unknown."""
         quota = Quota() if owner is None else self._quota_of(owner)
-        used = None if owner is None else self._meter.bytes_of(owner)
+        used = None if owner is None else self.meter.bytes_of(owner)
         return None if quota.storage_gb is None or used is None else int(quota.storage_gb * GB) - used
 
     def queue_problems(self, owner: Owner, more: int = 1) -> list[QuotaExceeded]:
@@ -148,10 +140,6 @@ class Quotas:
         bound = self.queue_bound(owner)
         used = 0 if bound is None else self._usage.queued_by(bound.owner)
         return [] if bound is None or used + more <= bound.most else [queue_is_full(bound, used, more)]
-
-
-def _in_gb(size: int | None) -> float | None:
-    return None if size is None else round(size / GB, 3)
 
 
 def quota_error(reason: Reason) -> QuotaExceeded:

@@ -41,19 +41,11 @@ class RehearsalFiles:
         self._on_removed = removed
         self._root = storage_root
         self._removed: set[str] = set()  #: ids of tasks that have no files any more
-        self._thread = PeriodicThread("rehearsal-files", _TIDY_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread. The next server removes what is left."""
-        self._thread.stop()
+        self.thread = PeriodicThread("rehearsal-files", _TIDY_SECONDS, self.run_once)
 
     def remove_soon(self) -> None:
         """Remove the files of a task that has just ended."""
-        self._thread.trigger()
+        self.thread.trigger()
 
     def run_once(self) -> None:
         """Remove the output, the items and the cache of each finished task. Its log stays."""

@@ -97,15 +97,7 @@ class Retention:
         self._unlink_models = unlink_models
         self.default = default  #: may change at run time
         self._interrupted: set[Path] | None = None  #: notes of killed servers; None: not read yet
-        self._thread = PeriodicThread("retention", _FINISH_SECONDS, self.finish_interrupted)
-
-    def start(self) -> None:
-        """Start the thread that finishes the deletions in which a server was killed."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread. The next server finishes the rest."""
-        self._thread.stop()
+        self.thread = PeriodicThread("retention", _FINISH_SECONDS, self.finish_interrupted)
 
     def get(self, task_id: str) -> RetentionView:
         """Return the rule of a training. Raise TaskNotFound."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-import orjson
-
 from api.domain.dataset import PinnedDataset
 from api.domain.finding import finding_of, make_finding
 from api.domain.reason import Reason
@@ -27,8 +25,7 @@ from api.errors import (
 )
 from api.files.task_files import TaskStorage
 from api.files.weights.header import Unsound, read_open_header
-from api.jobs.kinds import REQUEST_FILE
-from api.jobs.sampling.request import ComfyAddress, LoraFile, Prompt, SamplingRequest
+from api.jobs.sampling.request import ComfyAddress, LoraFile, Prompt, SamplingRequest, read_request
 from api.jobs.sampling.workflows import RECIPES
 from api.training.artifacts import open_artifact, saved_models
 from api.training.export_order import ExportMethod
@@ -37,6 +34,7 @@ from api.training.follow_up_tasks import FollowUpTasks
 from api.training.model_downloads import base_path_of, find_trigger_word
 from api.training.sample_store import TrainingSampleStore
 from api.training.store import TaskStore
+from api.util.copying import copy_fields
 
 logger = logging.getLogger(__name__)
 
@@ -122,22 +120,16 @@ class SampleRendering:
             given = trigger or task.trigger_word
             trigger = self._find_trigger(given, task.request, task.plan.datasets)
         self.require_fit(task.model_type, wanted, trigger is not None)
-        request = SamplingRequest(
+        request = copy_fields(
+            SamplingRequest,
+            settings,
+            wanted,
+            self._settings,
             loras=tuple(self._loras(task, checkpoints, actor)),
             prompts=_fill_in(settings, trigger or ""),
             model_type=task.model_type,
-            strength=settings.strength,
-            width=settings.width,
-            height=settings.height,
-            frames=settings.frames,
-            steps=settings.steps,
             base=None if base is None else base.name,
-            graph=wanted.graph,
-            places=wanted.places,
             servers=self._settings.addresses(next(self._turn)),
-            command=self._settings.command,
-            extensions=self._settings.extensions,
-            most_seconds=self._settings.most_seconds,
         )
         return self._create(task, self._with_earlier(task_id, request), actor, idempotency_key)
 
@@ -244,8 +236,8 @@ class SampleRendering:
 
         Raise QuotaExceeded, TaskActive or OSError.
         """
-        stored = orjson.loads((self._storage.files(task.task_id).output / REQUEST_FILE).read_bytes())
-        request = replace(SamplingRequest.from_json(stored), servers=self._settings.addresses(next(self._turn)))
+        stored = read_request(self._storage.files(task.task_id).output)
+        request = replace(stored, servers=self._settings.addresses(next(self._turn)))
         request = self._with_earlier(task.request.config["order"]["task_id"], request)
         self._tasks.repeat(task, request.as_json(), actor, checkpoint=request.loras[0].checkpoint)
 

@@ -7,22 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import orjson
-
 from api.domain.media import Decoder, MediaSource
 from api.errors import ArtifactNotFound, CheckpointNotFound, DecoderBusy, NoPicture, TaskNotFound
 from api.files.task_files import TaskStorage
 from api.files.thumbnail_files import ThumbnailStore, side_for
-from api.jobs.kinds import REQUEST_FILE
-from api.jobs.sampling.request import PICTURES, RESULTS, THUMBNAILS, SamplingRequest, read_records, settings_of
+from api.jobs.sampling.request import PICTURES, RESULTS, THUMBNAILS, read_records, read_request, settings_of
 from api.training.artifacts import OpenFile, open_artifact, saved_models
-from api.training.sample_grid import SampleGrid, arrange
-from api.training.sample_ranking import rank_models
+from api.training.sample_grid import SampleGrid, arrange, rank_models
 from api.training.sample_store import StoredSample, TrainingSampleStore
 from api.training.sample_views import SampleRanking, TrainingSample
 from api.training.store import TaskStore
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
+from api.util.copying import copy_fields
 from api.util.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
@@ -82,10 +79,10 @@ class TrainingSamples:
                 return
             task = self._samplings.get(sampling_id)
             training = task.request.config["order"]["task_id"]
-            request = SamplingRequest.from_json(orjson.loads((output / REQUEST_FILE).read_bytes()))
+            request = read_request(output)
         except FileNotFoundError:
             return
-        except (TaskNotFound, OSError, ValueError, TypeError, KeyError) as error:
+        except (TaskNotFound, OSError, ValueError, KeyError) as error:
             logger.warning("samples cannot be read", extra={"task_id": sampling_id, "problem": str(error)})
             return
         keys, now, prompts = settings_of(request), self._clock.now(), request.prompts
@@ -237,28 +234,13 @@ class TrainingSamples:
 
 def _show(sample: StoredSample) -> TrainingSample:
     record, url = sample.record, f"{BASE_PATH}/training/{sample.task_id}/samples/{sample.sample_id}"
-    return TrainingSample(
-        sample_id=sample.sample_id,
-        task_id=sample.task_id,
-        sampling_id=sample.sampling_id,
-        checkpoint=record.checkpoint,
+    return copy_fields(
+        TrainingSample,
+        sample,
+        record,
         prompt=sample.text,
         prompt_index=record.prompt,
-        negative=sample.negative,
-        seed=record.seed,
-        strength=record.strength,
-        settings=sample.settings,
         url=None if record.file is None else f"{url}/file",
         thumbnail=None if record.file is None else f"{url}/thumbnail?file={(record.sha256 or '')[:16]}",
         media_type=None if record.file is None else _MEDIA_TYPES.get(Path(record.file).suffix),
-        width=record.width,
-        height=record.height,
-        frames=record.frames,
-        sha256=record.sha256,
-        rating=sample.rating,
-        keys_missing=record.keys_missing,
-        comfyui_version=record.comfyui_version,
-        workflow_hash=record.workflow_hash,
-        problem=record.problem,
-        created_at=sample.created_at,
     )

@@ -1,10 +1,8 @@
 """The use cases of the schedule: show and replace when trainings may run."""
 
 from collections.abc import Callable, Sequence
-from zoneinfo import available_timezones
 
-from api.domain.finding import make_finding
-from api.domain.schedule import Schedule, Window
+from api.domain.schedule import Schedule, Window, check_time_zone
 from api.errors import Invalid
 from api.gpus.offers import list_offers
 from api.gpus.service import GPUService
@@ -42,9 +40,8 @@ class ScheduleService:
 
     def replace(self, time_zone: str, windows: Sequence[Window], by: str) -> ScheduleView:
         """Store a new schedule. Raise Invalid or DatabaseUnavailable."""
-        # Some systems have more names, whose meaning differs from machine to machine.
-        if time_zone not in available_timezones() or not (time_zone == "UTC" or "/" in time_zone):
-            raise Invalid(mistakes=[make_finding("/time_zone", "unknown_time_zone", name=time_zone)])
+        if mistakes := check_time_zone(time_zone):
+            raise Invalid(mistakes=mistakes)
         self._store.replace(Schedule(time_zone, tuple(windows)), self._clock.now(), by)
         self._wake()
         return self.show()

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from api.domain.gpu import GPUOffer
 from api.domain.read_scope import ReadScope
 from api.domain.reason import Reason
-from api.domain.running_tasks import RunningTasks
 from api.domain.task import TaskType
 from api.domain.training import PriorityClass, TaskSummary
 from api.domain.usage import Account, Owner
@@ -25,7 +24,7 @@ from api.training.quota_reasons import (
     waits_for_own,
 )
 from api.training.supply import Supply
-from api.training.task_slots import SlotLimits, open_slots
+from api.training.task_slots import RunningTasks, SlotLimits, open_slots
 from api.training.waiting_messages import (
     JUST_QUEUED,
     Obstacle,

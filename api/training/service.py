@@ -90,24 +90,16 @@ class TrainingService:
         actor: str,
         idempotency_key: str | None = None,
         owner: str | None = None,
-    ) -> TaskDetails:
-        """Create a task. It waits for its GPUs, or with `queue` false gets them immediately.
-
-        Raise Invalid with all errors, InsufficientGPUs, InsufficientStorage, GPUBusy or QuotaExceeded.
-        """
-        return self._create(request, actor, idempotency_key, owner)
-
-    def _create(
-        self,
-        request: TrainingRequest,
-        actor: str,
-        idempotency_key: str | None,
-        owner: str | None,
+        *,
         restarted_from: str | None = None,
         samples: SampleOrder | None = None,
         secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> TaskDetails:
-        """Create a task. `samples` and `secrets` apply where the request has none of its own."""
+        """Create a task. It waits for its GPUs, or with `queue` false gets them immediately.
+
+        `samples` and `secrets` apply where the request has none of its own. Raise Invalid with all errors,
+        InsufficientGPUs, InsufficientStorage, GPUBusy or QuotaExceeded.
+        """
         kind = TaskType.TRAINING
         if request.cache_only or request.rehearsal:
             kind = TaskType.CACHE if request.cache_only else TaskType.REHEARSAL
@@ -188,7 +180,9 @@ class TrainingService:
         # Its own samples count, also if their set was changed or deleted.
         request = replace(task.request, **_changed_since(task), samples=None)
         samples, secrets = self._details.find_order(task_id), self._output.files(task_id).read_secrets()
-        return self._create(request, actor, idempotency_key, owner, task_id, samples, secrets)
+        return self.start(
+            request, actor, idempotency_key, owner, restarted_from=task_id, samples=samples, secrets=secrets
+        )
 
 
 def _changed_since(task: TrainingTask) -> dict[str, Any]:

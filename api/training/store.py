@@ -30,6 +30,7 @@ from api.db.tables import attempts, leases, sweeps, task_energy, task_gpus, task
 from api.db.tables import events as event_table
 from api.db.version_runs import keep_version
 from api.domain.audit import forget_change, note_change
+from api.domain.cause import Cause
 from api.domain.dataset import PinnedDataset
 from api.domain.reason import Reason, ReasonOrText
 from api.domain.sample_set import SampleOrder
@@ -244,19 +245,22 @@ class TaskStore(TaskQueries):
             request_task_stop(connection, task, stop, now, message)
             return find_summary(connection, task_id)
 
-    def make_room(
-        self, task_id: str, stop: StopState, now: datetime, message: ReasonOrText, preempted_by: str | None = None
-    ) -> bool:
-        """Request a stop of a task that runs. Return False, without any change, if it does not or stops already.
+    def make_room(self, task_id: str, cause: Cause, now: datetime, preempted_by: str | None = None) -> bool:
+        """Request a stop of a task that runs, by the service.
 
-        `preempted_by` is the urgent task that gets its GPUs.
+        Return False, without any change, if it does not run, stops already or was deleted. `preempted_by` is the urgent
+        task that gets its GPUs.
         """
+        stop = StopState(now, actor="service", force=False, timeout_seconds=None, cause=cause)
         with self._database.write() as connection:
-            task = find_summary(connection, task_id, self._kinds, lock=True)
+            try:
+                task = find_summary(connection, task_id, self._kinds, lock=True)
+            except TaskNotFound:
+                return False
             if task.status not in (TaskStatus.STARTING, TaskStatus.RUNNING):
                 # A stop would end a queued task for good.
                 return False
-            request_task_stop(connection, task, stop, now, message)
+            request_task_stop(connection, task, stop, now, cause.message)
             if preempted_by is not None:
                 connection.execute(_SET, {"of_task": task_id, "preempted_by": preempted_by})
         return True

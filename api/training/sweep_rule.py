@@ -156,15 +156,7 @@ class SweepRule:
         self._attempts = attempts
         self._clock = clock
         self._wake = wake
-        self._thread = PeriodicThread("sweep-rule", ROUND_SECONDS, self.run_once)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread."""
-        self._thread.stop()
+        self.thread = PeriodicThread("sweep-rule", ROUND_SECONDS, self.run_once)
 
     def run_once(self) -> None:
         """Compare all trainings once."""

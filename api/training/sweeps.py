@@ -268,16 +268,13 @@ def _show_planned(checked: _Checked, usual: UsualDurations) -> PlannedTraining:
 
 
 def _show_row(sweep: StoredSweep, counts: dict[TaskStatus, int]) -> SweepRow:
-    return SweepRow(
-        sweep_id=sweep.sweep_id,
-        name=sweep.name,
-        owner=sweep.owner,
+    return copy_fields(
+        SweepRow,
+        sweep,
         status=_status(counts),
         total=sum(counts.values()),
         counts={status: counts.get(status, 0) for status in TaskStatus},
-        varied=sweep.varied,
         early_stop=show_rule(sweep.early_stop),
-        created_at=sweep.created_at,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from api.domain.progress import ProgressReport
-from api.domain.training import Attempt, TaskEvent, TaskSummary, TrainingTask
+from api.domain.training import Attempt, TaskEvent, TaskSummary
 from api.executors.executor import AttemptRef, Executor
 from api.files.task_files import task_files
 from api.training.attempt_store import AttemptStore
@@ -54,10 +54,10 @@ class ProgressAnswers:
     ) -> None:
         self._attempts = attempts
         self._forecast = forecast
-        self._lost = lost
+        self.lost = lost
         self._dispatcher = dispatcher
         self._watches = watches
-        self._stopping = stopping
+        self.stopping = stopping
         self._clock = clock
 
     def get_progress(self, task_id: str) -> TaskProgressView:
@@ -74,14 +74,6 @@ class ProgressAnswers:
     def find_wait(self, task: TaskSummary) -> Waiting:
         """Return why a task waits, as far as the reader may know, and when it will start."""
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
-
-    def count_lost_bytes(self, attempts: Sequence[Attempt]) -> int | None:
-        """Return the lost bytes of the output of these attempts together, or None if none is known."""
-        return self._lost.count(attempts)
-
-    def show_pending_stop(self, task: TrainingTask) -> TrainingTask:
-        """Return the task with its stop that the database could not record, if it has one."""
-        return self._stopping.show_pending(task)
 
 
 def event_page(tasks: TaskStore, task_id: str, page: PageRequest, *, is_newest_first: bool = False) -> Page[TaskEvent]:

@@ -33,12 +33,12 @@ from api.db.rows import SUMMARY_COLUMNS, dump_tags, read_summary, read_task
 from api.db.tables import attempts, events, task_gpus, task_roll, tasks
 from api.domain.cluster_options import ClusterOptions
 from api.domain.durations import CompletedRun, Load, RemainingWork
-from api.domain.running_tasks import TRANSFERS, RunningTasks, RunningTransfer
 from api.domain.task import TaskType
 from api.domain.training import TaskEvent, TaskFilter, TaskStatus, TaskSummary, TrainingTask, in_queue_order
 from api.domain.usage import Owner
 from api.errors import TaskNotFound
 from api.training.event_store import list_events
+from api.training.task_slots import TRANSFERS, RunningTasks, RunningTransfer
 from api.util.batches import in_batches
 
 #: Number of cached statements. Building one takes longer than executing it, and an open page repeats its queries every
@@ -182,10 +182,6 @@ def _count(criteria: TaskFilter, *, others: bool = False) -> Select[Any]:
         conditions.append(_AMONG_OTHERS if conditions else _OTHERS)
     has_index = criteria == TaskFilter(gpu_uuid=criteria.gpu_uuid) and criteria.gpu_uuid is not None and not others
     return select(func.count()).select_from(task_gpus if has_index else source_of(criteria)).where(*conditions)
-
-
-def _conditions_of_others(kind: TaskType | None) -> Sequence[ColumnElement[bool] | TextClause]:
-    return [] if kind in (None, TaskType.TRAINING) else conditions_of(TaskFilter(kind=kind))
 
 
 def _by_status(

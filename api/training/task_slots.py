@@ -1,16 +1,40 @@
-"""Limits on concurrent tasks without GPUs: downloads and pushes (which mostly wait for a hub), samples, and others."""
+"""Running tasks, and limits on those without GPUs: downloads and pushes (which wait for a hub), samples, others."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from api.domain.reason import Reason
-from api.domain.running_tasks import TRANSFERS, RunningTasks, RunningTransfer
 from api.domain.task import TaskType
 from api.domain.training import TaskSummary
 from api.domain.usage import Owner
+
+#: Task types that mostly wait for a hub and therefore have their own limit.
+TRANSFERS = frozenset({TaskType.DOWNLOAD, TaskType.PUSH})
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTransfer:
+    """A running download or push.
+
+    `address` is the URL of a single file; None means the model hub.
+    """
+
+    owner: Owner
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTasks:
+    """The tasks that run now."""
+
+    on_gpus: int = 0
+    working: Mapping[Owner, int] = field(default_factory=dict)  #: other tasks without GPUs by owner
+    transfers: tuple[RunningTransfer, ...] = ()
+    sampling: Mapping[Owner, int] = field(default_factory=dict)  #: tasks that render samples by owner
+
 
 _PORTS = {"http": 80, "https": 443}
 

@@ -49,7 +49,7 @@ class Waiting:
 
 def show_row(task: TaskSummary, gpus: GPUs, waiting: Waiting, energy: EnergyView | None = None) -> TaskRow:
     """Return the list row of a task. `gpus` are the present GPUs by UUID."""
-    return TaskRow(**_row(task, gpus, waiting, _known(task, None)), energy=energy)
+    return copy_fields(TaskRow, task, **_row(task, gpus, waiting, _known(task, None)), energy=energy)
 
 
 def _known(task: TaskSummary, live: ProgressReport | None) -> ProgressReport:
@@ -59,65 +59,26 @@ def _known(task: TaskSummary, live: ProgressReport | None) -> ProgressReport:
 
 
 def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport) -> dict[str, Any]:
+    """Return the fields of a row that the task itself does not have under the same name."""
     own = [gpus.get(uuid) for uuid in task.gpu_uuids]
     first = own[0] if own else None
     forecast = waiting.forecast
     return {
-        "task_id": task.task_id,
-        "kind": task.kind,
-        "name": task.name,
-        "description": task.description,
-        "tags": task.tags,
-        "owner": task.owner,
-        "model_type": task.model_type,
-        "trainer": task.trainer,
-        "status": task.status,
-        "priority": task.priority,
-        "priority_class": task.priority_class,
         "not_before": task.start_not_before,
-        "gpu_count": task.gpu_count,
         "gpu_id": None if first is None else first.gpu_id,
         "gpu_name": None if first is None else first.name,
         "gpu_ids": tuple(None if gpu is None else gpu.gpu_id for gpu in own),
-        "gpu_uuids": task.gpu_uuids,
         "waiting_reason": None if waiting.reason is None else waiting.reason.text,
         "waiting_reason_code": None if waiting.reason is None else waiting.reason.said,
         "queue_position": None if forecast is None else forecast.position,
         "estimated_start": None if forecast is None else forecast.starts_at,
-        "warning": task.warning,
-        "warning_code": task.warning_code,
         "failure": task.cause if task.status is TaskStatus.FAILED else None,
-        "stop": _stop(task),
-        "created_at": task.created_at,
-        "started_at": task.started_at,
-        "finished_at": task.finished_at,
-        "updated_at": task.updated_at,
+        "stop": None if task.stop is None else copy_fields(StopView, task.stop),
         "attempt_count": task.attempts,
-        "retries": task.retries,
-        "restarted_from": task.restarted_from,
-        "chosen": task.chosen,
-        "sweep_id": task.sweep_id,
-        "sweep_values": task.sweep_values,
         "progress": report.progress,
         "metrics": report.metrics,
         "speed": report.speed,
     }
-
-
-def _stop(task: TaskSummary) -> StopView | None:
-    stop = task.stop
-    if stop is None:
-        return None
-    return StopView(
-        stop.requested_at,
-        stop.actor,
-        stop.force,
-        stop.timeout_seconds,
-        stop.rung,
-        stop.keep_lora,
-        stop.reason,
-        stop.reason_code,
-    )
 
 
 def show_planned(decided: Pass, task_id: str) -> PlannedGPUs:
@@ -137,13 +98,11 @@ def show_progress_of(
 ) -> TaskProgressView:
     """Return the progress of a task. `live` is more recent than the stored progress."""
     report = with_time(_known(task, live), attempts, now)
-    return TaskProgressView(
-        task_id=task.task_id,
-        status=task.status,
+    return copy_fields(
+        TaskProgressView,
+        task,
         waiting_reason=None if reason is None else reason.text,
         waiting_reason_code=None if reason is None else reason.said,
-        warning=task.warning,
-        warning_code=task.warning_code,
         updated_at=now if live is not None else task.updated_at,
         progress=report.progress,
         metrics=report.metrics,
@@ -181,13 +140,12 @@ def show_details(
     """Return all details of a task. `directories` are those of its output and its log."""
     report = with_time(_known(task, live), attempts, now)
     output, log = directories
-    return TaskDetails(
+    return copy_fields(
+        TaskDetails,
+        task,
         **_row(task, {gpu.uuid: gpu for gpu in gpus}, waiting, report),
-        notes=task.notes,
-        trigger_word=task.trigger_word,
         request=_request(task.request),
         config=read_config(task.request),
-        plan=task.plan,
         estimated_duration=_duration(task, report.progress, waiting.forecast),
         system_stats=tuple(_stats(gpu) for gpu in gpus if gpu.uuid in task.gpu_uuids and task.status.is_active),
         checkpoints=tuple(checkpoints),
@@ -216,14 +174,7 @@ def _export(task: TrainingTask) -> ExportedModel | None:
     if task.kind is not TaskType.EXPORT:
         return None
     order, is_done = ExportOrder.of_task(task), task.status is TaskStatus.COMPLETED
-    return ExportedModel(
-        order.task_id,
-        order.checkpoint,
-        order.step,
-        order.method,
-        order.path if is_done else None,
-        order.url if is_done else None,
-    )
+    return copy_fields(ExportedModel, order, path=order.path if is_done else None, url=order.url if is_done else None)
 
 
 def _rehearsal(task: TrainingTask) -> RehearsalResult | None:
@@ -245,19 +196,15 @@ def show_stopped(task: TaskDetails) -> StoppedTask:
     """Return a task with a requested stop and the results of the stop."""
     complete = [found for found in task.checkpoints if found.is_complete]
     last = max(complete, key=lambda found: found.created_at, default=None)
-    requested_at = None if task.stop is None else task.stop.requested_at
+    is_saved = last is not None and task.stop is not None and last.created_at >= task.stop.requested_at
     return copy_fields(
         StoppedTask,
         task,
         stopped_at=task.finished_at,
-        checkpoint_saved=_is_saved(last, requested_at) if task.status.is_finished else None,
+        checkpoint_saved=is_saved if task.status.is_finished else None,
         last_checkpoint=None if last is None else last.name,
         training_time=task.progress.training_time,
     )
-
-
-def _is_saved(last: Checkpoint | None, requested_at: datetime | None) -> bool:
-    return last is not None and requested_at is not None and last.created_at >= requested_at
 
 
 def _request(request: TrainingRequest) -> dict[str, Any]:
@@ -304,15 +251,13 @@ def _as_json(value: Any) -> Any:
 
 
 def _stats(gpu: GPUInfo) -> GPUStats:
-    return GPUStats(
-        gpu_id=gpu.gpu_id,
+    return copy_fields(
+        GPUStats,
+        gpu,
         uuid=gpu.uuid or "",
-        name=gpu.name,
-        utilization_gpu=gpu.utilization_gpu,
         memory_used=gpu.memory.used,
         memory_total=gpu.memory.total,
         temperature=gpu.temperature.gpu,
-        power_usage=gpu.power_usage,
     )
 
 

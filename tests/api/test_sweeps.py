@@ -11,7 +11,7 @@ import pytest
 from api.domain.progress import Point
 from api.executors.fake import outcome
 from api.training.attempts.series import append_points
-from api.training.sweep_rule import SweepRule
+from api.util.periodic import PeriodicThread
 from tests.api.client import failure_of
 from tests.api.conftest import TRAINING, World, open_world
 from tests.api.datasets import add_version, refusal_of
@@ -351,8 +351,11 @@ def test_name_is_checked_like_that_of_a_start(world: World):
 # -- the rule ------------------------------------------------------------------------------------------------------
 
 
-def rule_of(world: World) -> SweepRule:
-    return next(part for part in world.runtime.training_loop._beside if isinstance(part, SweepRule))
+def compare(world: World) -> None:
+    """Compare all trainings once, as the loop of the rule does."""
+    loop = next(part for part in world.runtime.training_loop._beside if getattr(part, "name", None) == "sweep-rule")
+    assert isinstance(loop, PeriodicThread)
+    loop._body()
 
 
 def train(world: World, task_id: str, loss: float, until: int = 50) -> None:
@@ -370,11 +373,11 @@ def test_unpromising_training_is_stopped_with_figures_and_not_again_after_a_resu
     good, fair, bad = ids(made)
     for task_id, loss in ((good, 0.1), (fair, 0.2)):
         train(world, task_id, loss)
-        rule_of(world).run_once()
+        compare(world)
         assert world.get(task_id)["status"] == "running", "there are too few others to compare with"
         world.end(task_id)
     train(world, bad, 0.3)
-    rule_of(world).run_once()
+    compare(world)
     found = world.get(bad)
     assert (found["status"], found["stop"]["actor"], found["stop"]["force"]) == ("stopping", "service", False)
     assert found["stop"]["reason"] == (
@@ -389,7 +392,7 @@ def test_unpromising_training_is_stopped_with_figures_and_not_again_after_a_resu
     assert found["stop"]["reason"] is not None
     assert world.client.post(f"{TRAINING}/resume/{bad}").status_code == 202
     world.run(bad)
-    rule_of(world).run_once()
+    compare(world)
     assert world.get(bad)["status"] == "running"
 
 
@@ -397,7 +400,7 @@ def test_training_near_the_median_continues(world: World):
     made = create(world, {LR: [1e-4, 5e-5, 1e-5]}, early_stop={"margin": 1.5})
     for task_id, loss in zip(ids(made), (0.1, 0.2, 0.3), strict=True):
         train(world, task_id, loss)
-        rule_of(world).run_once()
+        compare(world)
         assert world.get(task_id)["status"] == "running"
         world.end(task_id)
 
@@ -407,7 +410,7 @@ def test_no_training_is_stopped_without_the_rule_or_before_the_share(world: Worl
         made = create(world, {LR: [1e-4, 5e-5, 1e-5]}, **more)
         for task_id, loss in zip(ids(made), (0.1, 0.1, 9.0), strict=True):
             train(world, task_id, loss, until)
-            rule_of(world).run_once()
+            compare(world)
             assert world.get(task_id)["status"] == "running"
             world.end(task_id)
 
@@ -419,7 +422,7 @@ def test_evaluation_loss_counts_where_there_is_one(world: World):
         [attempt] = world.get(task_id)["attempts"]
         directory = world.storage / "tasks" / task_id / "attempts" / "1" / "series"
         append_points(directory, [Point("eval_cats/loss", 40, loss, 1.0), Point("eval_cats/loss", 45, loss, 2.0)])
-        rule_of(world).run_once()
+        compare(world)
         if loss < 0.9:
             assert attempt["status"] == "running"
             world.end(task_id)

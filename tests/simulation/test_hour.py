@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 
 from api.alerts import courier
 from api.alerts.outbox_store import OutboxStore
@@ -21,7 +21,7 @@ from api.db.leadership import Leadership
 from api.db.tables import attempts
 from api.domain.channel import DeliveryState
 from api.domain.gpu import GPUStatus
-from api.domain.training import AttemptStatus, PriorityClass
+from api.domain.training import AttemptStatus, PriorityClass, StopState, TaskSummary
 from api.errors import DatabaseUnavailable
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.executor import Executor
@@ -33,6 +33,7 @@ from api.training.attempts.watches import Watches
 from api.training.closures import NeighbourRule
 from api.training.dispatcher import Dispatcher
 from api.training.making_room import MakingRoom
+from api.training.moves import request_task_stop
 from api.training.preemption import Preemption
 from api.training.scheduler import _Planner
 from api.training.store import TaskStore
@@ -329,12 +330,11 @@ def preempt_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def preempt_without_saving(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop trainings for urgent ones without a checkpoint."""
-    true_make_room = TaskStore.make_room
 
-    def make_room(self: TaskStore, task_id: str, stop: Any, *more: Any) -> bool:
-        return true_make_room(self, task_id, replace(stop, force=True), *more)
+    def request_stop(connection: Connection, task: TaskSummary, stop: StopState, *more: Any) -> None:
+        request_task_stop(connection, task, replace(stop, force=stop.force or stop.cause is not None), *more)
 
-    monkeypatch.setattr(TaskStore, "make_room", make_room)
+    monkeypatch.setattr("api.training.store.request_task_stop", request_stop)
 
 
 def resume_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:

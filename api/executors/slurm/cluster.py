@@ -43,39 +43,30 @@ class Cluster(Protocol):
     @property
     def user(self) -> str | None:
         """The Slurm user that submits the jobs, or None if unknown."""
-        ...
 
     def jobs(self) -> Sequence[Job]:
         """Return all jobs."""
-        ...
 
     def states(self) -> Mapping[int, frozenset[str]]:
         """Return the states of all jobs by number, which is fast."""
-        ...
 
     def job(self, job_id: int) -> Job | None:
         """Return one job, or None if it does not exist. An unreadable job has no name and no states."""
-        ...
 
     def nodes(self) -> Sequence[NodeReport]:
         """Return all nodes."""
-        ...
 
     def submit(self, script: str, job: Mapping[str, object]) -> int:
         """Submit a job; return its id."""
-        ...
 
     def release(self, job_id: int) -> None:
         """Let a held job start."""
-        ...
 
     def exclude(self, job_id: int, nodes: Collection[str]) -> None:
         """Exclude exactly these nodes for a waiting job."""
-        ...
 
     def cancel(self, job_id: int) -> None:
         """Cancel a job. One that has ended does not change."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,11 +218,11 @@ def _request(file: RemoteFile, handle: int, context: FetchContext) -> tuple[Reas
         raise private_address(error) from None
     except PERMANENT_ERRORS as error:
         message = Reason.of(
-            "{name} cannot be downloaded: {problem}.", "download_not_reached", name=file.name, problem=_short(error)
+            "{name} cannot be downloaded: {problem}.", "download_not_reached", name=file.name, problem=short(error)
         )
         raise JobFailed(message, cause_of(error)) from None
     except (httpx.HTTPError, httpx.StreamError) as error:
-        return _short(error), None
+        return short(error), None
 
 
 def _write(
@@ -354,7 +354,8 @@ def cause_of(error: Exception) -> CauseCode:
     return CauseCode.NETWORK if isinstance(error, httpx.TooManyRedirects) else CauseCode.REFUSED_ADDRESS
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
+    """Return the first line of an error's text, or the name of its class."""
     return (str(error).splitlines() or [""])[0][:200].rstrip(".") or type(error).__name__
 
 

@@ -17,7 +17,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason
 from api.jobs.downloads.answers import RETRIED, Patience
-from api.jobs.downloads.fetch import PERMANENT_ERRORS, RemoteFile, cause_of
+from api.jobs.downloads.fetch import PERMANENT_ERRORS, RemoteFile, cause_of, short
 from api.jobs.downloads.http import private_address
 from api.jobs.downloads.request import RepositoryRequest, check_name
 from api.jobs.errors import JobFailed, stop_if
@@ -133,9 +133,9 @@ class Hub:
                     CauseCode.NETWORK,
                 ) from None
             except PERMANENT_ERRORS as error:
-                raise JobFailed(_hub_failed(request, _short(error)), cause_of(error)) from None
+                raise JobFailed(_hub_failed(request, short(error)), cause_of(error)) from None
             except httpx.HTTPError as error:
-                message = _hub_failed(request, _short(error))
+                message = _hub_failed(request, short(error))
                 if patience.is_exhausted:
                     raise JobFailed(message, CauseCode.NETWORK) from None
             self.warn(f"{message.text} The request is retried.")
@@ -277,7 +277,3 @@ def _hub_failed(request: RepositoryRequest, problem: str) -> Reason:
         repository=request.repository,
         problem=problem,
     )
-
-
-def _short(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")

@@ -1,10 +1,12 @@
 """The request of a download, which the service writes for the program. Secrets are in the environment instead."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter
 
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason
@@ -57,55 +59,12 @@ class DownloadRequest:
 
     def as_json(self) -> dict[str, Any]:
         """Return the request as JSON for `from_json`."""
-        return {
-            "root": self.root,
-            "endpoint": self.endpoint,
-            "repositories": [
-                {
-                    "repository": each.repository,
-                    "revision": each.revision,
-                    "include": list(each.include),
-                    "exclude": list(each.exclude),
-                    "sha256": dict(each.sha256),
-                }
-                for each in self.repositories
-            ],
-            "addresses": [asdict(each) for each in self.addresses],
-            "allowed_hosts": list(self.allowed_hosts),
-            "allows_pickles": self.allows_pickles,
-            "min_free_mb": self.min_free_mb,
-            "group": self.group,
-        }
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "DownloadRequest":
-        """Return the request from its JSON. Raises KeyError, TypeError."""
-        return cls(
-            root=values["root"],
-            endpoint=values["endpoint"],
-            repositories=tuple(
-                RepositoryRequest(
-                    each["repository"],
-                    each["revision"],
-                    _texts(each["include"]),
-                    _texts(each["exclude"]),
-                    dict(each["sha256"]),
-                )
-                for each in values["repositories"]
-            ),
-            addresses=tuple(
-                UrlRequest(each["url"], each["sha256"], each["name"], bool(each.get("is_named", True)))
-                for each in values["addresses"]
-            ),
-            allowed_hosts=_texts(values["allowed_hosts"]),
-            allows_pickles=bool(values["allows_pickles"]),
-            min_free_mb=int(values["min_free_mb"]),
-            group=values.get("group"),
-        )
-
-
-def _texts(values: Sequence[Any]) -> tuple[str, ...]:
-    return tuple(str(value) for value in values)
+        """Return the request from its JSON. Raise ValueError."""
+        return TypeAdapter(cls).validate_python(values)
 
 
 def reachable_hosts(allowed: tuple[str, ...], endpoint: str) -> ReachableHosts:

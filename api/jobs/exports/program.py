@@ -54,11 +54,9 @@ class Maker(Protocol):
 
     def parts(self) -> Iterator[bytes]:
         """Return the file of the weights in parts."""
-        ...
 
     def config(self) -> dict[str, Any] | None:
         """Return the content of `adapter_config.json`, or None if there is none."""
-        ...
 
 
 _MAKERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Maker]] = {

@@ -35,7 +35,6 @@ class Work(Protocol):
 
     def run(self) -> Record:
         """Return the record of the item. Raises OSError for a failing disk, MemoryError."""
-        ...
 
 
 class ItemChild:

@@ -1,9 +1,11 @@
 """The request of a push, which the service writes for the program. Secrets are in the environment instead."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
+
+from pydantic import TypeAdapter
 
 #: The name of a repository's model card, and the line that marks cards of this service.
 CARD = "README.md"
@@ -46,20 +48,9 @@ class PushRequest:
 
     def as_json(self) -> dict[str, Any]:
         """Return the request as JSON for `from_json`."""
-        return {**asdict(self), "files": [asdict(file) for file in self.files], "card": self.card.value}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "PushRequest":
-        """Return the request from its JSON. Raises KeyError, TypeError, ValueError."""
-        files: Sequence[Mapping[str, Any]] = values["files"]
-        return cls(
-            endpoint=str(values["endpoint"]),
-            repository=str(values["repository"]),
-            revision=str(values["revision"]),
-            is_private=bool(values["is_private"]),
-            creates=bool(values["creates"]),
-            message=str(values["message"]),
-            card=CardRule(values["card"]),
-            files=tuple(PushedFile(str(each["local"]), str(each["path"]), int(each["size"])) for each in files),
-            allowed_hosts=tuple(str(host) for host in values["allowed_hosts"]),
-        )
+        """Return the request from its JSON. Raise ValueError."""
+        return TypeAdapter(cls).validate_python(values)

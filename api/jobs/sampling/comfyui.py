@@ -45,6 +45,7 @@ from api.jobs.sampling.graph import (
 from api.jobs.sampling.sampler import Rendered, SamplerProblem, SamplerUnavailable, Shot, one_line
 from api.jobs.sampling.workflows import build, needed_types
 from api.util.bounded_answers import TimedTransport
+from api.util.copying import copy_fields
 from api.util.foreign_files import open_plain
 
 #: Limits of answers in bytes: descriptions, histories and logs, and a picture or clip.
@@ -192,19 +193,7 @@ class ComfyUI:
         """Render one picture or clip. Raise SamplerProblem, SamplerUnavailable or StopRequested."""
         workflow, places = self._workflow()
         # A graph that was rendered before is answered from a cache whose file may be deleted, so each has a new prefix.
-        values = Values(
-            shot.lora,
-            shot.strength,
-            shot.prompt,
-            shot.negative,
-            shot.seed,
-            f"dpipe/{uuid.uuid4().hex}",
-            shot.width,
-            shot.height,
-            shot.frames,
-            shot.steps,
-        )
-        graph = fill(workflow, places, values)
+        graph = fill(workflow, places, copy_fields(Values, shot, prefix=f"dpipe/{uuid.uuid4().hex}"))
         lines_before = self._log()
         for _ in range(_RESENDS):
             history = self._wait(self._submit(graph))

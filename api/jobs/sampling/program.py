@@ -6,7 +6,6 @@ Each sample is stored as soon as it is rendered, so that a later run renders onl
 import contextlib
 import hashlib
 import io
-import json
 import os
 import sys
 import time
@@ -23,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from api.domain.cause import CauseCode
 from api.files.thumbnail_files import ThumbnailStore
 from api.jobs.errors import JobFailed
-from api.jobs.kinds import REQUEST_FILE, SAMPLING_JOB
+from api.jobs.kinds import SAMPLING_JOB
 from api.jobs.messages import report_activity, report_progress, report_warning
 from api.jobs.program import JobProgram, main
 from api.jobs.sampling.comfyui import ChosenWorkflow, ComfyUI
@@ -36,9 +35,9 @@ from api.jobs.sampling.request import (
     ComfyAddress,
     LoraFile,
     SampleRecord,
-    SamplingRequest,
     read_base_pixels,
     read_records,
+    read_request,
     settings_of,
 )
 from api.jobs.sampling.sampler import Rendered, Rotation, Sampler, SamplerProblem, SamplerUnavailable, Shot
@@ -76,7 +75,7 @@ class SamplingProgram(JobProgram):
 
     def __init__(self, work: Path, run: str, threads: int = 1, samplers: Sequence[Sampler] = ()) -> None:
         super().__init__(work, run, threads)
-        self._request = SamplingRequest.from_json(json.loads((work / REQUEST_FILE).read_bytes()))
+        self._request = read_request(work)
         self._samplers = Rotation(samplers or self._create_samplers())
         self._pictures = work / PICTURES
         self._pictures.mkdir(exist_ok=True)
@@ -85,7 +84,7 @@ class SamplingProgram(JobProgram):
         #: Hashes of the base model's pixels, by server and settings; None for a video.
         self._base_pixels: dict[tuple[str | None, str], str | None] = {}
         for directory in (*map(Path, self._request.earlier), work):
-            self._base_pixels |= read_base_pixels(directory, REQUEST_FILE)
+            self._base_pixels |= read_base_pixels(directory)
         missing = set(self._settings) - {settings for _, settings in self._base_pixels}
         self._total = len(self._request.prompts) * len(self._request.loras) + len(missing)
         self._bytes = sum(path.stat().st_size for path in self._pictures.iterdir())

@@ -3,9 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
+
+from api.jobs.kinds import REQUEST_FILE
 
 #: In the task's output directory: one line of JSON for each sample, and the directory of the pictures.
 RESULTS, PICTURES = "samples.jsonl", "pictures"
@@ -14,8 +18,8 @@ RESULTS, PICTURES = "samples.jsonl", "pictures"
 THUMBNAILS = ".thumbnails"
 
 
-#: Limit of a line of results in bytes.
-_MOST_LINE = 64 * 1024
+#: Limits of a line of results and of a request, in bytes.
+_MOST_LINE, _MOST_REQUEST = 64 * 1024, 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +76,23 @@ class SamplingRequest:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "SamplingRequest":
-        """Return the request of a mapping. Raise TypeError or KeyError if it has another form."""
-        known = {each.name for each in fields(cls)}  # an earlier version stored others, too
-        return cls(
-            **{
-                **{name: value for name, value in stored.items() if name in known},
-                "loras": tuple(LoraFile(**each) for each in stored["loras"]),
-                "prompts": tuple(Prompt(**each) for each in stored["prompts"]),
-                "servers": tuple(ComfyAddress(**each) for each in stored.get("servers", ())),
-                "extensions": tuple(stored.get("extensions", ())),
-                "command": tuple(stored.get("command", ())),
-                "earlier": tuple(stored.get("earlier", ())),
-            }
-        )
+        """Return the request of a mapping. Raise ValueError if it has another form.
+
+        Unknown fields are ignored: an earlier version stored more.
+        """
+        return TypeAdapter(cls).validate_python(stored)
+
+
+def read_request(work: Path) -> SamplingRequest:
+    """Return the request in a task's output directory. Raise OSError, or ValueError if it is too large or invalid."""
+    with (work / REQUEST_FILE).open("rb") as file:
+        content = file.read(_MOST_REQUEST + 1)
+    if len(content) > _MOST_REQUEST:
+        raise ValueError(f"{work / REQUEST_FILE} has more than {_MOST_REQUEST:,} bytes")
+    try:
+        return SamplingRequest.from_json(json.loads(content))
+    except RecursionError as error:
+        raise ValueError(f"{work / REQUEST_FILE} is no request of a sampling job") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +146,14 @@ def settings_of(request: SamplingRequest) -> list[str]:
     return found
 
 
-def read_base_pixels(work: Path, request_file: str) -> dict[tuple[str | None, str], str | None]:
+def read_base_pixels(work: Path) -> dict[tuple[str | None, str], str | None]:
     """Return the hashes of the base model's pixels that a job has rendered, by server and `settings_of`.
 
     None stands for a video.
     """
     try:
-        settings = settings_of(SamplingRequest.from_json(json.loads((work / request_file).read_bytes())))
-    except (OSError, ValueError, TypeError, KeyError):
+        settings = settings_of(read_request(work))
+    except (OSError, ValueError):
         return {}
     return {
         (each.server, settings[each.prompt]): each.pixels

@@ -44,27 +44,21 @@ class Folder(Protocol):
 
     def list(self, budget: Budget) -> Listing:
         """Return the names in it, within the budget."""
-        ...
 
     def start_of(self, name: str, size: int) -> bytes:
         """Return the first bytes of a file, empty if it cannot be read."""
-        ...
 
     def archive_names(self, name: str, budget: Budget) -> Sequence[str]:
         """Return the names in a plain .tar, as far as they can be read within the budget."""
-        ...
 
     def caption_file(self, name: str) -> CaptionFile:
         """Return the kind of content of a caption file."""
-        ...
 
     def read_info(self, name: str) -> MediaInfo:
         """Return the properties of an image or video. Raise Unreadable."""
-        ...
 
     def decode(self, names: Sequence[str], budget: Budget) -> DecodedFiles:
         """Return the properties of these files from their data, as far as the budget lasts."""
-        ...
 
 
 class _BoundedFile(io.FileIO):

@@ -1,6 +1,7 @@
 """Check the settings of a preset: known keys, kinds of values and bounds. No file is opened."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from api.domain.finding import pointer
@@ -8,7 +9,7 @@ from api.domain.training import TrainingRequest
 from api.errors import Finding
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.key_check import check_value
+from api.trainers.diffusion_pipe.key_check import check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, MODEL, MONITORING, TOP, Key
 from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
 from api.trainers.diffusion_pipe.request import read_config, read_dataset
@@ -43,11 +44,8 @@ def check_preset(model_type: str, config: Mapping[str, Any], dataset: Mapping[st
 
 def _check(document: TrainerDocument, tables: Mapping[str, Mapping[str, Key]], findings: Findings) -> None:
     for table, keys in tables.items():
-        path = (table,) if table else ()
         values = document.table(table) if table else document.values
-        for name, value in values.items():
-            if name in keys:
-                check_value(value, keys[name], document.at(*path, name), findings)
+        check_values(values, keys, partial(document.at, *filter(None, [table])), findings)
 
 
 def _secrets(value: Any, path: tuple[str | int, ...]) -> Iterator[str]:

@@ -12,8 +12,8 @@ from api.trainers.diffusion_pipe import config_files, paths
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Bucket
 from api.trainers.diffusion_pipe.totals import Item, Share, Totals, count_steps
-from api.trainers.rehearsal import STEPS, ItemFolders, Rehearsal, own_folders
 from api.trainers.toml_text import edit
+from api.trainers.trainer import STEPS, ItemFolders, Rehearsal, own_folders
 
 #: Factor by which the work of two items may differ in steps that count alike.
 _ALIKE = 1.3

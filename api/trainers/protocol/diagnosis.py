@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import dropwhile, takewhile
 
 from api.domain.cause import Cause, CauseCode
@@ -398,16 +399,30 @@ _NCCL_TIMEOUT_CACHING = _Rule.of(
     "nccl_timeout_caching",
 )
 
-#: A line that the trainer prints when it has cached the dataset.
-_AFTER_CACHING = re.compile(
-    r"trainable params: |Loading checkpoint shards|Loading adapter weights|Global batch size = "
+
+class _Stage(Enum):
+    """How far the trainer has come."""
+
+    CONNECTED = "connected"
+    CACHING = "caching"
+    LOADING = "loading"
+    LOADED = "loaded"
+    TRAINING = "training"
+    SAVING = "saving"
+
+
+#: The lines that the trainer prints in each stage.
+_STAGE_LINES = (
+    (_Stage.TRAINING, re.compile(rf"^(?:{STEP_BEGINNING.pattern}|{NEW_EPOCH.pattern})", re.ASCII)),
+    (_Stage.SAVING, re.compile(rf"^{SAVING_MODEL}|{SAVING_CHECKPOINT}")),
+    (_Stage.CACHING, re.compile(rf"^(?:{CACHING}|{re.escape(CACHING_LOGGED)})")),
+    (_Stage.LOADED, re.compile(r"trainable params: |Block swap enabled|Global batch size = ")),
+    (_Stage.LOADING, re.compile(r"Loading checkpoint shards|Loading adapter weights")),
+    (_Stage.CONNECTED, re.compile(r"Initializing TorchBackend")),
 )
 
-#: A line before or while weights are loaded.
-_LOADING = re.compile(r"Initializing TorchBackend|Loading checkpoint shards|Loading adapter weights")
-
-#: A line that the trainer prints when the weights of the model are in memory.
-_LOADED = re.compile(r"trainable params: |Block swap enabled|Global batch size = ")
+#: Stages before the first step in which most of the machine's memory is used.
+_BEFORE_STEPS = (_Stage.CONNECTED, _Stage.CACHING, _Stage.LOADING)
 
 #: The line between two exceptions of which the first led to the second.
 _CHAINED = re.compile(r"The above exception was the direct cause|During handling of the above exception")
@@ -580,7 +595,9 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
             return _cause(_RANK_MISSING, error)
         if _NCCL_TIMEOUT.pattern.search(error.text):
             # If the first operation of all fails, the ranks never had contact.
-            is_caching = "(SeqNum=1," not in error.text and _is_caching(ending.last_lines[: error.position])
+            is_caching = (
+                "(SeqNum=1," not in error.text and _last_stage(ending.last_lines[: error.position]) is _Stage.CACHING
+            )
             return _cause(_NCCL_TIMEOUT_CACHING if is_caching else _NCCL_TIMEOUT, error)
         is_fatal = error.exception is None and ending_signal in (None, signal.SIGABRT, signal.SIGSEGV)
         is_message = error.text.startswith(WHAT) or (is_fatal and not _SECONDARY.search(error.text))
@@ -624,26 +641,9 @@ def _said_nothing(ending: Ending) -> Cause:
     )
 
 
-def _is_caching(lines: Sequence[str]) -> bool:
-    """Return whether the last stage in these lines is that of caching."""
-    for line in reversed(lines):
-        if line.startswith((CACHING, CACHING_LOGGED)):
-            return True
-        if STEP_BEGINNING.match(line) or _AFTER_CACHING.match(line):
-            return False
-    return False
-
-
-def _stage_of_kill(lines: Sequence[str]) -> str | None:
-    """Return "saving" or "preparing" (loading weights, caching) if that is the last stage in these lines, or None."""
-    for line in reversed(lines):
-        if STEP_BEGINNING.match(line) or NEW_EPOCH.match(line) or _LOADED.match(line):
-            return None
-        if line.startswith(SAVING_MODEL) or SAVING_CHECKPOINT in line:
-            return "saving"
-        if line.startswith((CACHING, CACHING_LOGGED)) or _LOADING.search(line):
-            return "preparing"
-    return None
+def _last_stage(lines: Sequence[str]) -> _Stage | None:
+    """Return the last stage in these lines, or None if no line shows one."""
+    return next((stage for line in reversed(lines) for stage, shown in _STAGE_LINES if shown.search(line)), None)
 
 
 def _reported_signal(error: ErrorLine) -> int | None:
@@ -679,8 +679,8 @@ def _killed(ending: Ending, number: int) -> Cause:
             lines,
             signal=name,
         )
-    stage = _stage_of_kill(ending.last_lines)
-    if name == "SIGKILL" and stage == "preparing":
+    stage = _last_stage(ending.last_lines)
+    if name == "SIGKILL" and stage in _BEFORE_STEPS:
         return Cause.of(
             CauseCode.HOST_OUT_OF_MEMORY,
             "killed_before_training",
@@ -691,7 +691,7 @@ def _killed(ending: Ending, number: int) -> Cause:
             "map_num_proc or caching_batch_size",
             lines,
         )
-    if name == "SIGKILL" and stage == "saving":
+    if name == "SIGKILL" and stage is _Stage.SAVING:
         return Cause.of(
             CauseCode.HOST_OUT_OF_MEMORY,
             "killed_saving",
@@ -767,7 +767,7 @@ def _crash(ending: Ending, name: str) -> Cause:
     lines = _last_lines(ending)
     package = _crashed_package(ending.last_lines)
     if package is None:
-        stage, remedy = _crash_stage(ending.last_lines)
+        stage, remedy = _crash_stage(_last_stage(ending.last_lines))
         return Cause.of(
             CauseCode.TRAINER_ERROR,
             "crashed",
@@ -818,27 +818,26 @@ def _crashed_package(lines: Sequence[str]) -> str | None:
     return next((each for each in packages if each != "torch"), packages[0] if packages else None)
 
 
-def _crash_stage(lines: Sequence[str]) -> tuple[Reason, Reason]:
-    """Return the stage in which the trainer crashed, and what to do first."""
-    for line in reversed(lines):
-        if STEP_BEGINNING.match(line):
-            return Reason.of("while it trained", "crash_training"), Reason.of(
-                "set compile = false, delete compiled code (~/.triton, ~/.cache/torch_extensions), reinstall "
-                "flash-attn, xformers and bitsandbytes in builds for the trainer's torch, and update the driver",
-                "crash_training_first",
-            )
-        if line.startswith((CACHING, CACHING_LOGGED)):
-            return Reason.of("while it cached the dataset", "crash_caching"), Reason.of(
-                "validate the request again, which names damaged media files, set map_num_proc = 1, and reinstall "
-                "flash-attn, xformers, av and pillow in builds for the trainer's torch and Python",
-                "crash_caching_first",
-            )
-        if _AFTER_CACHING.search(line):
-            return Reason.of("while it loaded the model", "crash_loading"), Reason.of(
-                "compare the sizes of the files in [model] with their download page, as one may be cut off, and "
-                "reinstall flash-attn, xformers, bitsandbytes and deepspeed in builds for the trainer's torch and CUDA",
-                "crash_loading_first",
-            )
+def _crash_stage(stage: _Stage | None) -> tuple[Reason, Reason]:
+    """Return when the trainer crashed, and what to do first."""
+    if stage in (_Stage.TRAINING, _Stage.SAVING):
+        return Reason.of("while it trained", "crash_training"), Reason.of(
+            "set compile = false, delete compiled code (~/.triton, ~/.cache/torch_extensions), reinstall "
+            "flash-attn, xformers and bitsandbytes in builds for the trainer's torch, and update the driver",
+            "crash_training_first",
+        )
+    if stage is _Stage.CACHING:
+        return Reason.of("while it cached the dataset", "crash_caching"), Reason.of(
+            "validate the request again, which names damaged media files, set map_num_proc = 1, and reinstall "
+            "flash-attn, xformers, av and pillow in builds for the trainer's torch and Python",
+            "crash_caching_first",
+        )
+    if stage in (_Stage.LOADING, _Stage.LOADED):
+        return Reason.of("while it loaded the model", "crash_loading"), Reason.of(
+            "compare the sizes of the files in [model] with their download page, as one may be cut off, and "
+            "reinstall flash-attn, xformers, bitsandbytes and deepspeed in builds for the trainer's torch and CUDA",
+            "crash_loading_first",
+        )
     return Reason.of("while it started", "crash_starting"), Reason.of(
         "install torch, torchvision and torchaudio in one command, for one CUDA, and reinstall flash-attn, xformers, "
         "bitsandbytes and deepspeed in builds for them; check that `nvidia-smi` works",

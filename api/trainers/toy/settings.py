@@ -175,20 +175,6 @@ def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     return completed
 
 
-def write_toml(values: Mapping[str, Any]) -> str:
-    """Return the values as TOML, tables last."""
-    lines = [f"{name} = {_write(value)}" for name, value in values.items() if not isinstance(value, Mapping)]
-    for name, table in values.items():
-        if isinstance(table, Mapping):
-            lines += ["", f"[{name}]", *(f"{key} = {_write(value)}" for key, value in table.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _write(value: Any) -> str:
-    # A JSON string is a TOML string, except for the control character that JSON does not escape.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def read_values(values: Mapping[str, Any], text: str | None) -> Mapping[str, Any]:
     """Return the values of the structured form or of the TOML text. Raise ValueError with a sentence as the message."""
     if text is not None:

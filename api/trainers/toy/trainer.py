@@ -14,12 +14,11 @@ from api.errors import ExportUnsupported, Finding
 from api.trainers.environment import split_secrets
 from api.trainers.media import MediaInfoCache
 from api.trainers.protocol.run import RunProtocol
-from api.trainers.rehearsal import STEPS, ItemFolders, Rehearsal, own_folders
-from api.trainers.toml_text import DATASET
+from api.trainers.toml_text import DATASET, write
 from api.trainers.toy import settings
 from api.trainers.toy.settings import ToyDataset, read_dataset, read_values, write_dataset_file
 from api.trainers.toy.toy_export import OPTIONS
-from api.trainers.trainer import CacheFacts, Check, Command, Launch
+from api.trainers.trainer import STEPS, CacheFacts, Check, Command, ItemFolders, Launch, Rehearsal, own_folders
 from api.util.validation import capped
 
 PROGRAM = Path(__file__).resolve().parent / "train.py"
@@ -137,7 +136,7 @@ class Toy(RunProtocol):
                 "OPENBLAS_NUM_THREADS": "1",
                 "OMP_NUM_THREADS": "1",
             },
-            files={"config.toml": settings.write_toml(config), **_dataset_files(request)},
+            files={"config.toml": write(config), **_dataset_files(request)},
         )
 
 
@@ -208,7 +207,7 @@ def _plan(request: TrainingRequest, values: dict[str, Any], dataset: ToyDataset,
         max_steps=config.get("max_steps"),
         global_batch_size=micro_batch * request.gpu_count,
         dataset_items=PICTURES if dataset.items is None else dataset.items,
-        files={"config.toml": settings.write_toml(config), **files},
+        files={"config.toml": write(config), **files},
         command=(
             *("python", "-u", PROGRAM.name, "--config", "config.toml", "--ranks", str(request.gpu_count)),
             *_flags(request),

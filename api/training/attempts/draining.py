@@ -13,8 +13,7 @@ from api.files.task_files import TaskStorage
 from api.gpus.judgement import DRAINING_SECONDS
 from api.gpus.offers import is_clear
 from api.gpus.service import GPUService
-from api.training.attempt_store import TaskStores
-from api.training.rounds import DrainingGPU
+from api.training.attempt_store import DrainingGPU, TaskStores
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,7 @@ from api.domain.training import Attempt, AttemptStatus, ResumeOptions, TrainingR
 from api.errors import DatabaseUnavailable, ServiceError
 from api.executors.executor import AttemptRef, Submission
 from api.files.task_files import TaskFiles, TaskStorage, write_private
-from api.trainers.rehearsal import ItemFolders, Rehearsal, own_folders
-from api.trainers.trainer import Command, Launch, SupportsRehearsal, Trainer
+from api.trainers.trainer import Command, ItemFolders, Launch, Rehearsal, SupportsRehearsal, Trainer, own_folders
 from api.training.attempts.checkpoint_copy import copy_checkpoint
 from api.training.attempts.outcomes import CannotStart
 from api.util.foreign_files import make_directory
@@ -98,15 +97,6 @@ class Materials(Protocol):
 
         Raise ServiceError or OSError if that fails.
         """
-        ...
-
-
-class NoMaterials:
-    """A service without named datasets."""
-
-    def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
-        """Return the request unchanged."""
-        return task.request
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +120,12 @@ class AttemptPreparation:
         materials: Materials | None = None,
         paths: ReadablePaths | None = None,
     ) -> None:
-        """Create the preparation. `name_gpus` returns GPU names by UUID. Without `paths`, every path may be read."""
+        """Create the preparation. `name_gpus` returns GPU names by UUID.
+
+        Without `materials`, there are no named datasets. Without `paths`, every path may be read.
+        """
         self._paths = paths
-        self._materials = materials or NoMaterials()
+        self._materials = materials
         self._storage = storage
         self._settings = settings
         self._name_gpus = name_gpus
@@ -158,7 +151,7 @@ class AttemptPreparation:
             _check_secrets(task, secrets)
             self._check_paths(task, trainer, launch.directory)
         try:
-            request = self._materials.lay_out(task, is_new=is_new)
+            request = task.request if self._materials is None else self._materials.lay_out(task, is_new=is_new)
             if task.plan.rehearsal is not None and isinstance(trainer, SupportsRehearsal):
                 rehearsal = trainer.rehearse(request, task.plan.rehearsal, files.datasets)
                 request = rehearsal.request

@@ -52,6 +52,9 @@ def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> Progr
 
 
 def _show_position(progress: Progress, seconds: float) -> ProgressView:
+    # Without a step, the progress is 0. The amount of work of a cache is unknown.
+    is_before = progress.step is None and not progress.only_caches
+    overall = 0.0 if is_before else _round(progress.overall_progress, 2)
     eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
     time, time_formatted = _show_time(seconds)
     return ProgressView(
@@ -62,8 +65,7 @@ def _show_position(progress: Progress, seconds: float) -> ProgressView:
         total_steps=progress.total_steps,
         steps_per_epoch=progress.steps_per_epoch,
         epoch_progress=_round(progress.epoch_progress, 2),
-        # Without a step, the progress is 0. The amount of work of a cache is unknown.
-        overall_progress=0.0 if progress.step is None and not progress.only_caches else _overall(progress),
+        overall_progress=overall,
         eta_seconds=eta,
         eta_formatted=None if eta is None else format_duration(eta),
         training_time=time,
@@ -109,10 +111,6 @@ def step_of(checkpoint: str) -> int | None:
     """Return the step in a checkpoint's name."""
     digits = checkpoint.removeprefix("global_step")
     return int(digits) if digits.isdecimal() else None
-
-
-def _overall(progress: Progress) -> float | None:
-    return _round(progress.overall_progress, 2)
 
 
 def _finite(value: float | None) -> float | None:

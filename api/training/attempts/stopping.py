@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from api.domain.audit import note_change
 from api.domain.reason import Reason, ReasonOrText
@@ -36,26 +35,41 @@ class PendingStop:
     problem: str
 
 
-class StopCarrier(Protocol):
-    """Carries out stops."""
+@dataclass(frozen=True, slots=True)
+class StopTimes:
+    """Seconds that each step of a stop may take."""
 
-    def find_watch(self, task_id: str) -> AttemptWatch | None: ...
-    def stop_now(self, watch: AttemptWatch, stop: StopState) -> None: ...
+    checkpoint: float = 300.0
+    terminate: float = 30.0
 
 
-class PendingStops:
-    """Stores pending stops in memory until the database can record them.
+class AttemptStopping:
+    """Stops attempts, also while the database cannot record it.
 
-    The order to the supervisor survives a restart of this service; a pending stop does not.
+    Pending stops stay in memory until the database can record them. The order to the supervisor survives a restart of
+    this service; a pending stop does not.
     """
 
-    def __init__(self, reserve: DiskReserve) -> None:
+    def __init__(
+        self,
+        tasks: TaskStore,
+        executor: Executor,
+        watches: Watches,
+        reserve: DiskReserve,
+        times: StopTimes,
+        clock: Clock,
+    ) -> None:
+        self._tasks = tasks
+        self._executor = executor
+        self._watches = watches
         self._reserve = reserve
-        self._pending: dict[str, PendingStop] = {}
+        self._pending: dict[str, PendingStop] = {}  #: by task id
+        self.times = times  #: may change at run time
+        self._clock = clock
 
-    def record(
-        self, write: Callable[[], object], task_id: str, pending: PendingStop, stopping: StopCarrier
-    ) -> AttemptWatch | None:
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def record(self, write: Callable[[], object], task_id: str, pending: PendingStop) -> AttemptWatch | None:
         """Record a stop by `write`, using the disk reserve if the disk is full, and return None.
 
         If that fails, pass the order on, store the pending stop and return the attempt's watch. Raise the errors of
@@ -69,10 +83,10 @@ class PendingStops:
                 self._reserve.give_up()
                 write()
         except DatabaseUnavailable as error:
-            watch = stopping.find_watch(task_id)
+            watch = self._watches.find(task_id)
             if watch is None or not (pending.stop.force or isinstance(error, StorageFull)):
                 raise
-            self._pass_on(watch, pending.stop, stopping)
+            self._stop_now(watch, pending.stop)
             self._pending[task_id] = replace(pending, problem=error.detail)
             note_change(
                 about=task_id, after={"force": pending.stop.force, "timeout_seconds": pending.stop.timeout_seconds}
@@ -81,24 +95,21 @@ class PendingStops:
             return watch
         return None
 
-    def _pass_on(self, watch: AttemptWatch, stop: StopState, stopping: StopCarrier) -> None:
+    def _stop_now(self, watch: AttemptWatch, stop: StopState) -> None:
+        """Pass on a stop without querying the database, using the disk reserve if needed. Raise StorageFull."""
+        order = self._order(stop, watch)
         try:
-            stopping.stop_now(watch, stop)
+            self._executor.stop(watch.ref, order)
         except OSError as first:
             self._reserve.give_up()
             try:
-                stopping.stop_now(watch, stop)
+                self._executor.stop(watch.ref, order)
             except OSError:
                 raise StorageFull(f"The stop order cannot be written ({first.strerror}).") from first
+        watch.ordered = order
 
-    def flush(self, write: Callable[[str, PendingStop], object]) -> None:
-        """Pass each pending stop to `write` and forget it. Raise DatabaseUnavailable if that fails."""
-        for task_id, pending in list(self._pending.items()):
-            write(task_id, pending)
-            self._pending.pop(task_id, None)
-
-    def show(self, task: TrainingTask) -> TrainingTask:
-        """Return the task with its pending stop, if it has one."""
+    def show_pending(self, task: TrainingTask) -> TrainingTask:
+        """Return the task with its stop that the database could not record, if it has one."""
         pending = self._pending.get(task.task_id)
         if pending is None or task.status.is_finished:
             return task
@@ -111,64 +122,15 @@ class PendingStops:
             task, status=TaskStatus.STOPPING, stop=pending.stop, warning=warning.text, warning_code=warning.said
         )
 
-
-@dataclass(frozen=True, slots=True)
-class StopTimes:
-    """Seconds that each step of a stop may take."""
-
-    checkpoint: float = 300.0
-    terminate: float = 30.0
-
-
-class AttemptStopping:
-    """Stops attempts, also while the database cannot record it."""
-
-    def __init__(
-        self,
-        tasks: TaskStore,
-        executor: Executor,
-        watches: Watches,
-        pending: PendingStops,
-        times: StopTimes,
-        clock: Clock,
-    ) -> None:
-        self._tasks = tasks
-        self._executor = executor
-        self._watches = watches
-        self._pending = pending
-        self.times = times  #: may change at run time
-        self._clock = clock
-
-    # -- requests ----------------------------------------------------------------------------------------------------
-
-    def record(self, write: Callable[[], object], task_id: str, pending: PendingStop) -> AttemptWatch | None:
-        """Record a stop by `write`, or carry it out without, as `PendingStops.record` does."""
-        return self._pending.record(write, task_id, pending, self)
-
-    def find_watch(self, task_id: str) -> AttemptWatch | None:
-        """Return the watch of a task's attempt that runs here, or None."""
-        return self._watches.find(task_id)
-
-    def stop_now(self, watch: AttemptWatch, stop: StopState) -> None:
-        """Pass on a stop without querying the database. Raise OSError."""
-        order = self._order(stop, watch)
-        self._executor.stop(watch.ref, order)
-        watch.ordered = order
-
-    def show_pending(self, task: TrainingTask) -> TrainingTask:
-        """Return the task with its stop that the database could not record, if it has one."""
-        return self._pending.show(task)
-
     # -- rounds ------------------------------------------------------------------------------------------------------
 
     def flush_pending(self) -> None:
         """Record the pending stops. Raise DatabaseUnavailable."""
-        self._pending.flush(self._store_stop)
-
-    def _store_stop(self, task_id: str, pending: PendingStop) -> None:
-        # A finished task needs no stop.
-        with suppress(Conflict, TaskNotFound):
-            self._tasks.request_stop(task_id, pending.stop, self._clock.now(), pending.message)
+        for task_id, pending in list(self._pending.items()):
+            # A finished task needs no stop.
+            with suppress(Conflict, TaskNotFound):
+                self._tasks.request_stop(task_id, pending.stop, self._clock.now(), pending.message)
+            self._pending.pop(task_id, None)
 
     def stop_queued(self, ref: AttemptRef) -> None:
         """Withdraw an attempt that waits in the cluster."""

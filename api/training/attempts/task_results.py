@@ -25,7 +25,6 @@ class TaskResultRecorder(Protocol):
 
         After a restart it returns the existing result and creates nothing twice.
         """
-        ...
 
 
 class FakeTaskResultRecorder:

@@ -12,7 +12,6 @@ from api.domain.lease import LeaseKind
 from api.domain.task import ProcessIdentity
 from api.domain.training import AttemptStatus, EventKind, TaskStatus
 from api.errors import Conflict, TaskNotFound
-from api.training.attempt_store import port_resource
 from tests.unit.db.builders import NODE, NOW, PROCESS, ROOT, Stores, a_stop, at_step, later, new_attempt, new_task
 
 
@@ -87,7 +86,7 @@ def test_claim_on_a_cluster_names_each_gpu_with_its_machine(stores: Stores):
 
 def test_claim_holds_gpus_port_and_caches(stores: Stores):
     attempt = stores.claimed("t1", 0, 1, caches=("/cache",), master_port=29_500)
-    port = port_resource(NODE, 29_500)
+    port = f"port:{NODE}:29500"
     assert stores.held() == dict.fromkeys(["GPU-0", "GPU-1", "/cache", port], "t1")
     assert {lease.token for lease in stores.attempts.leases()} == {attempt.token}
     assert stores.attempts.held_ports() == {29_500}

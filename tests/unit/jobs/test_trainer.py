@@ -14,7 +14,7 @@ from api.domain.training import GPURequest, TrainingRequest
 from api.jobs.errors import JobFailed
 from api.jobs.kinds import CAPTIONING_JOB, DOWNLOAD_JOB, EXPORT_JOB, PREPROCESSING_JOB, PUSH_JOB, JobKind
 from api.jobs.messages import report_failure
-from api.jobs.trainer import JobTrainer, MessageClassifier, MessageReader, ReportedProgressReader, run_name
+from api.jobs.trainer import JobTrainer, MessageClassifier, MessageReader, run_name
 from api.trainers.trainer import Ending, Launch
 
 REQUEST = TrainingRequest("wan", GPURequest(count=0))
@@ -187,14 +187,14 @@ def test_job_that_ended_early_is_no_training(trainer: JobTrainer):
 
 
 def test_percentage_and_remaining_time_are_the_reported_ones():
-    reader = ReportedProgressReader(12)
+    reader = MessageReader(EXPORT_JOB, 12)
     reader.reported.done_percent, reader.reported.seconds_left = 40.0, 60.0
     assert (reader.progress.overall_progress, reader.progress.eta_seconds) == (40.0, 60.0)
     assert (reader.progress.stage, reader.progress.total_steps) == (Stage.TRAINING, 12)
 
 
 def test_reader_restores_its_saved_state():
-    reader, again = ReportedProgressReader(12), ReportedProgressReader(12)
+    reader, again = MessageReader(EXPORT_JOB, 12), MessageReader(EXPORT_JOB, 12)
     reported = reader.reported
     reported.step, reported.activity, reported.done_percent = 3, "working", 40.0
     reported.phrases.add("done")
@@ -206,7 +206,7 @@ def test_reader_restores_its_saved_state():
 @pytest.mark.parametrize("note", [{"step": "x"}, {"percent": "x"}, {"activity": 5}])
 def test_damaged_state_is_rejected(note: Mapping[str, object]):
     with pytest.raises((TypeError, ValueError)):
-        ReportedProgressReader(1).restore(note)
+        MessageReader(EXPORT_JOB, 1).restore(note)
 
 
 def test_export_that_computed_for_too_long_says_so_and_what_to_do():

@@ -125,7 +125,7 @@ def test_reading_waiting_reasons_does_not_affect_the_loop(machine: Machine):
 
     def seen() -> tuple[object, ...]:
         queue = machine.dispatcher
-        return queue.reasons._published, queue._planner._waits._due, queue._rests_until, machine.attempts.leases()
+        return queue.reasons._published, queue._planner.waits._due, queue._rests_until, machine.attempts.leases()
 
     def ask(_: int) -> set[str]:
         return {str(machine.dispatcher.why_waiting(task)) for task in waiting}

@@ -9,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.domain.access import Quota
-from api.domain.running_tasks import RunningTasks
 from api.domain.training import TaskSummary
 from api.domain.usage import DAY_SECONDS, Account, Owner
 from api.training.fair_share import ASSUMED_SECONDS, FairQueue, in_fair_order
 from api.training.scheduler import Pass, PassContext, plan_pass
-from api.training.task_slots import SlotLimits
+from api.training.task_slots import RunningTasks, SlotLimits
 from tests.unit.builders import NOW
 from tests.unit.training.builders import held, offer, task
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.domain.gpu import GPUOffer, GPUStatus
-from api.domain.training import PriorityClass, StopState, TaskStatus, TaskSummary
+from api.domain.training import PriorityClass, TaskStatus, TaskSummary
 from api.training.preemption import Preemption
 from api.training.scheduler import Pass, PassContext, plan_pass
 from api.util.clock import FakeClock
@@ -27,8 +27,7 @@ class Stops:
     def active(self) -> list[TaskSummary]:
         return list(self._active)
 
-    def make_room(self, task_id: str, stop: StopState, now: object, message: object, by: str | None) -> bool:
-        assert not stop.force
+    def make_room(self, task_id: str, cause: object, now: object, by: str | None) -> bool:
         self.made.append((task_id, by))
         return True
 

@@ -3,8 +3,7 @@
 import math
 
 from api.jobs.sampling.request import SampleRecord
-from api.training.sample_grid import arrange
-from api.training.sample_ranking import rank_models
+from api.training.sample_grid import arrange, rank_models
 from api.training.sample_store import StoredSample
 from api.training.sample_views import RankedModel, SampleRanking
 from tests.unit.db.builders import NOW

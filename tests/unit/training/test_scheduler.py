@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from api.domain.gpu import GPUOffer, GPUStatus
 from api.domain.reason import Reason
-from api.domain.running_tasks import RunningTasks, RunningTransfer
 from api.domain.task import TaskType
 from api.domain.training import TaskSummary
 from api.training.scheduler import Pass, PassContext, gc_paused, plan_pass
-from api.training.task_slots import SlotLimits
+from api.training.task_slots import RunningTasks, RunningTransfer, SlotLimits
 from tests.unit.builders import NOW, uuid_of
 from tests.unit.training.builders import held, offer, task
 

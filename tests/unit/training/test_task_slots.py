@@ -3,10 +3,9 @@
 import pytest
 
 from api.domain.reason import Reason
-from api.domain.running_tasks import RunningTasks, RunningTransfer
 from api.domain.task import TaskType
 from api.domain.training import TaskSummary
-from api.training.task_slots import SlotLimits, open_slots
+from api.training.task_slots import RunningTasks, RunningTransfer, SlotLimits, open_slots
 from tests.unit.training.builders import task
 
 RULES = SlotLimits(2, 3, "https://hub.example")

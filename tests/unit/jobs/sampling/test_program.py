@@ -20,6 +20,7 @@ from api.jobs.sampling.request import (
     SampleRecord,
     SamplingRequest,
     read_records,
+    read_request,
 )
 from api.jobs.sampling.sampler import FakeSampler, SamplerProblem, SamplerUnavailable, Shot
 
@@ -80,6 +81,13 @@ def test_base_model_is_not_rendered_again_after_an_earlier_task(work: Path, tmp_
     assert [(shot.strength, shot.prompt) for shot in sampler.shots] == [
         (1.0, "prompt 0"), (0.0, "prompt 1"), (1.0, "prompt 1"),
     ]  # fmt: skip
+
+
+def test_request_above_the_limit_of_bytes_is_rejected_by_name(work: Path):
+    with (work / REQUEST_FILE).open("wb") as file:
+        file.truncate(17 * 2**20)
+    with pytest.raises(ValueError, match=f"{REQUEST_FILE} has more than 16,777,216 bytes"):
+        read_request(work)
 
 
 def strengths(sampler: FakeSampler) -> list[float]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from api.errors import Finding
+from api.trainers.toml_text import write
 from api.trainers.toy.settings import (
     COUNT,
     FLAG,
@@ -14,7 +15,6 @@ from api.trainers.toy.settings import (
     flatten,
     read_values,
     with_defaults,
-    write_toml,
 )
 
 
@@ -86,7 +86,7 @@ def test_model_and_checkpoint_are_saved_after_every_epoch_by_default():
 
 def test_written_values_are_read_back_unchanged():
     values = {"epochs": 2, "name": 'é "\x7f\n', "toy": {"seed": 1, "fail_once": True}, "after": 0.5}
-    assert tomllib.loads(write_toml(values)) == values
+    assert tomllib.loads(write(values)) == values
 
 
 def test_values_are_read_from_either_form():

@@ -7,7 +7,7 @@ import pytest
 from api.domain.training import StopState, TaskStatus
 from api.errors import DatabaseUnavailable, StorageFull
 from api.files.disk import DiskReserve
-from api.training.attempts.stopping import STOP_REQUESTED, PendingStop, PendingStops
+from api.training.attempts.stopping import STOP_REQUESTED, AttemptStopping, PendingStop, StopTimes
 from tests.unit.trainings import TrainingMachine
 
 FULL = StorageFull("The disk of the database is full.")
@@ -40,13 +40,19 @@ def running(machine: TrainingMachine) -> TrainingMachine:
     return machine
 
 
+def stopping(machine: TrainingMachine, disk: Disk) -> AttemptStopping:
+    return AttemptStopping(
+        machine.tasks, machine.executor, machine.parts.watches, disk.reserve, StopTimes(), machine.clock
+    )
+
+
 def pending_stop(machine: TrainingMachine, *, force: bool) -> PendingStop:
     return PendingStop(StopState(machine.clock.now(), "ann", force, None), STOP_REQUESTED, "")
 
 
 def test_recorded_stop_is_not_pending(running: TrainingMachine, disk: Disk):
-    stops = PendingStops(disk.reserve)
-    assert stops.record(disk.write, "a", pending_stop(running, force=False), running.parts.stopping) is None
+    stops = stopping(running, disk)
+    assert stops.record(disk.write, "a", pending_stop(running, force=False)) is None
     assert disk.written == ["stop"]
     assert running.executor.orders == []
 
@@ -55,24 +61,23 @@ def test_recorded_stop_is_not_pending(running: TrainingMachine, disk: Disk):
 def test_unrecorded_stop_is_carried_out_immediately_and_recorded_later(
     running: TrainingMachine, disk: Disk, error: Exception, force: bool
 ):
-    stops, disk.error = PendingStops(disk.reserve), error
+    stops, disk.error = stopping(running, disk), error
     pending = pending_stop(running, force=force)
-    assert stops.record(disk.write, "a", pending, running.parts.stopping) is running.watch()
+    assert stops.record(disk.write, "a", pending) is running.watch()
     assert [ref.uid for ref, _ in running.executor.orders] == [running.uid()]
-    shown = stops.show(running.task())
+    shown = stops.show_pending(running.task())
     assert (shown.status, shown.stop) == (TaskStatus.STOPPING, pending.stop)
     assert "will be recorded when the database is available" in (shown.warning or "")
-    noted: list[str] = []
-    stops.flush(lambda task_id, _: noted.append(task_id))
-    stops.flush(lambda task_id, _: noted.append(task_id))
-    assert noted == ["a"]
-    assert stops.show(running.task()) == running.task()
+    for _ in range(2):
+        stops.flush_pending()
+        assert (running.task().status, running.task().warning) == (TaskStatus.STOPPING, None)
+        assert stops.show_pending(running.task()) == running.task()
 
 
 def test_stop_with_checkpoint_fails_while_the_database_is_unavailable(running: TrainingMachine, disk: Disk):
     disk.error = AWAY
     with pytest.raises(DatabaseUnavailable):
-        PendingStops(disk.reserve).record(disk.write, "a", pending_stop(running, force=False), running.parts.stopping)
+        stopping(running, disk).record(disk.write, "a", pending_stop(running, force=False))
     assert running.executor.orders == []
 
 
@@ -80,7 +85,7 @@ def test_stop_without_a_watch_is_not_carried_out(machine: TrainingMachine, disk:
     machine.put()
     disk.error = FULL
     with pytest.raises(StorageFull):
-        PendingStops(disk.reserve).record(disk.write, "a", pending_stop(machine, force=True), machine.parts.stopping)
+        stopping(machine, disk).record(disk.write, "a", pending_stop(machine, force=True))
 
 
 def test_disk_reserve_makes_space_for_a_stop(running: TrainingMachine, disk: Disk):
@@ -91,27 +96,27 @@ def test_disk_reserve_makes_space_for_a_stop(running: TrainingMachine, disk: Dis
         disk.error = FULL if disk.room.exists() else None
         disk.write()
 
-    assert (
-        PendingStops(disk.reserve).record(write, "a", pending_stop(running, force=False), running.parts.stopping)
-        is None
-    )
+    assert stopping(running, disk).record(write, "a", pending_stop(running, force=False)) is None
     assert disk.written == ["stop"]
 
 
 def test_stop_order_without_disk_space_is_reported(running: TrainingMachine, disk: Disk):
     disk.error, running.executor.refusal = FULL, OSError(28, "No space left on device")
-    stops = PendingStops(disk.reserve)
+    stops = stopping(running, disk)
     with pytest.raises(StorageFull, match="The stop order cannot be written"):
-        stops.record(disk.write, "a", pending_stop(running, force=True), running.parts.stopping)
-    assert stops.show(running.task()).warning is None
+        stops.record(disk.write, "a", pending_stop(running, force=True))
+    assert stops.show_pending(running.task()).warning is None
 
 
-def test_pending_stop_waits_while_the_database_is_unavailable(running: TrainingMachine, disk: Disk):
-    stops, disk.error = PendingStops(disk.reserve), FULL
-    stops.record(disk.write, "a", pending_stop(running, force=True), running.parts.stopping)
+def test_pending_stop_waits_while_the_database_is_unavailable(
+    running: TrainingMachine, disk: Disk, monkeypatch: pytest.MonkeyPatch
+):
+    stops, disk.error = stopping(running, disk), FULL
+    stops.record(disk.write, "a", pending_stop(running, force=True))
+    monkeypatch.setattr(running.tasks, "request_stop", refuse)
     with pytest.raises(DatabaseUnavailable):
-        stops.flush(refuse)
-    assert stops.show(running.task()).status is TaskStatus.STOPPING
+        stops.flush_pending()
+    assert stops.show_pending(running.task()).status is TaskStatus.STOPPING
 
 
 def refuse(*_: object) -> None:

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from api.domain.cause import Cause, CauseCode
-from api.domain.training import Attempt, AttemptStatus, EventKind, StopRung, StopState, TaskStatus
+from api.domain.training import Attempt, AttemptStatus, EventKind, StopRung, TaskStatus
 from api.executors.executor import EngineFull, EngineRejected, EngineUnavailable
 from api.executors.fake import outcome
 from api.training.attempts import reconciler
@@ -175,8 +175,7 @@ def test_training_that_makes_room_before_its_start_is_queued_again(machine: Trai
     cause = Cause.of(
         CauseCode.OUTSIDE_SCHEDULE, "outside_schedule", "Its hours are over: {why}.", "Wait.", why="it is 8"
     )
-    stop = StopState(machine.clock.now(), "service", force=False, timeout_seconds=None, cause=cause)
-    assert machine.tasks.make_room("a", stop, machine.clock.now(), cause.message)
+    assert machine.tasks.make_room("a", cause, machine.clock.now())
     machine.train()
     assert [each.ref.uid for each in machine.executor.submissions] == ["a.2"]
 

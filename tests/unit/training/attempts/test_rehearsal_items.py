@@ -7,7 +7,7 @@ import pytest
 
 from api.domain.rehearsal import PlannedRehearsal, RehearsedItem
 from api.domain.training import TrainingRequest
-from api.trainers.rehearsal import ItemFolders, Rehearsal
+from api.trainers.trainer import ItemFolders, Rehearsal
 from api.training.attempts.preparation import lay_out
 
 PLANNED = PlannedRehearsal((RehearsedItem(0, "a.png"), RehearsedItem(0, "b.png")))
