@@ -138,7 +138,7 @@ def open_streams(server: ServerProcess) -> Iterator[None]:
             sse.sendall(b"GET /api/v1/gpu/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert sse.recv(16).startswith(b"HTTP/1.1 200")
             web = stack.enter_context(connect(f"ws://127.0.0.1:{server.port}/api/v1/ws/gpu"))
-            web.recv(timeout=5)
+            web.recv(timeout=30)
             threads.append(threading.Thread(target=drain, args=(sse,)))
         for thread in threads:
             thread.start()
