@@ -51,7 +51,13 @@ AT_ONCE = 4
 
 #: Number of seeds that are tried to find each planted fault, and the first seed for faults that few seeds find.
 TRIES = 24
-FOUND_AT = {"preempt_at_once": 3, "resume_too_soon": 1}
+FOUND_AT = {
+    "preempt_at_once": 3,
+    "resume_too_soon": 1,
+    "stay_on_paused_gpus": 3,
+    "lose_notifications": 5,
+    "tell_twice": 7,
+}
 CROWDED = Scale(nodes=2, gpus=4, events_apart=60.0, is_crowded=True)
 WINDOWS = Scale(nodes=4, gpus=4, events_apart=30.0, is_crowded=True, windows=40.0)
 SHORT = (Scale(seconds=900.0, nodes=4, events_apart=40.0), Scale(seconds=900.0, nodes=8, events_apart=15.0))
