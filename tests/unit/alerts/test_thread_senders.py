@@ -12,7 +12,7 @@ class SlowCourier:
         self.overdue = 0
 
     def deliver(self, delivery_id: str) -> None:
-        self.let.wait(5)
+        self.let.wait(30)
         self.delivered.append(delivery_id)
         if delivery_id == "bad":
             raise RuntimeError("the database is away")
