@@ -1,9 +1,7 @@
 """A Slurm cluster on the test's own machines, each with the files that `deploy/slurm` makes for it."""
 
-import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 from deploy.slurm.configuration import Cluster
@@ -156,22 +154,3 @@ class MachinesWithSlurm:
     def log_tails(self) -> str:
         texts = [path for path in self.directory.rglob("*.out") if path.stat().st_size]
         return "\n".join(f"{path.parent.name}/{path.name}: {path.read_text()[-800:]}" for path in texts)
-
-
-def main() -> None:
-    """Start a cluster by hand, and print the time that it took."""
-    began = time.monotonic()
-    cluster = MachinesWithSlurm(Path(os.environ["OUT"]))
-    try:
-        cluster.start()
-        print(f"up after {time.monotonic() - began:.1f} s: {cluster.states()}")  # noqa: T201
-        print(cluster.head.run("scontrol", "ping"))  # noqa: T201
-    except AssertionError:
-        print(cluster.log_tails())  # noqa: T201
-        raise
-    finally:
-        cluster.end()
-
-
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,7 @@ from typing import NoReturn, Self
 
 import pytest
 
+from tests.patience import pause
 from tests.tiers import check_program
 
 #: Directories of servers and administrative programs that are not in a user's PATH.
@@ -67,10 +68,10 @@ def free_port() -> int:
 
 def wait_for(condition: Callable[[], bool], problem: Callable[[], str], seconds: float = 30.0) -> None:
     """Wait until the condition is true; fail with the problem after the timeout."""
-    end = time.monotonic() + seconds
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < end, problem()
-        time.sleep(0.02)
+        assert time.monotonic() - began < seconds, problem()
+        pause(began)
 
 
 def end_process(process: subprocess.Popen[bytes] | None, number: signal.Signals = signal.SIGTERM) -> None:

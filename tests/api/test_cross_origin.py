@@ -37,13 +37,13 @@ def test_page_of_a_foreign_origin_is_refused_for_every_method(shared_client: Cli
     "origin",
     ["null", "", "http://127.0.0.1:9999", "http://localhost", "https://127.0.0.1.evil.example", "file://", "x"],
 )
-def test_origin_other_than_its_own_is_refused(client: Client, origin: str):
-    assert client.get("/api/v1/gpu/status", headers={"Origin": origin}).status_code == 403
+def test_origin_other_than_its_own_is_refused(shared_client: Client, origin: str):
+    assert shared_client.get("/api/v1/gpu/status", headers={"Origin": origin}).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/api/v1/gpu/available", "/health"])
-def test_page_of_its_own_origin_is_accepted(client: Client, path: str):
-    answer = client.get(path, headers={"Origin": "http://127.0.0.1"})
+def test_page_of_its_own_origin_is_accepted(shared_client: Client, path: str):
+    answer = shared_client.get(path, headers={"Origin": "http://127.0.0.1"})
     assert answer.status_code == 200
 
 
@@ -182,13 +182,13 @@ def upgrade(client: Client, path: str, headers: list[tuple[bytes, bytes]]) -> tu
     return client.run(talk())
 
 
-def test_websocket_without_an_origin_is_accepted(client: Client):
-    assert upgrade(client, SOCKET, [(b"host", b"127.0.0.1:8080")])[0] == 101
+def test_websocket_without_an_origin_is_accepted(shared_client: Client):
+    assert upgrade(shared_client, SOCKET, [(b"host", b"127.0.0.1:8080")])[0] == 101
 
 
-def test_websocket_of_its_own_page_is_accepted(client: Client):
+def test_websocket_of_its_own_page_is_accepted(shared_client: Client):
     headers = [(b"host", b"127.0.0.1:8080"), (b"origin", b"http://127.0.0.1:8080")]
-    assert upgrade(client, SOCKET, headers)[0] == 101
+    assert upgrade(shared_client, SOCKET, headers)[0] == 101
 
 
 def test_websocket_of_an_allowed_page_is_accepted(crossing: Client):
@@ -209,9 +209,9 @@ def test_websocket_of_an_allowed_page_is_accepted(crossing: Client):
     ],
 )
 def test_forbidden_websocket_is_refused_in_the_envelope(
-    client: Client, path: str, headers: list[tuple[bytes, bytes]], status: int, code: bytes
+    shared_client: Client, path: str, headers: list[tuple[bytes, bytes]], status: int, code: bytes
 ):
-    found, body = upgrade(client, path, headers)
+    found, body = upgrade(shared_client, path, headers)
     assert found == status
     assert b'"code":"%s"' % code in body
 

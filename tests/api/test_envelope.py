@@ -114,9 +114,9 @@ def test_body_that_is_not_json_is_malformed(shared_client: Client, method: str, 
     assert failure_of(answer)["error"]["code"] == "malformed_request"
 
 
-def test_required_body_that_is_empty_is_malformed(client: Client):
+def test_required_body_that_is_empty_is_malformed(shared_client: Client):
     for path in (TASKS, f"{TRAINING}/start"):
-        assert client.post(path, headers=JSON).status_code == 400
+        assert shared_client.post(path, headers=JSON).status_code == 400
 
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
@@ -146,24 +146,24 @@ def test_json_type_may_have_parameters_and_any_case(client: Client, content_type
 
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
-def test_too_large_body_is_refused_by_its_length(client: Client, method: str, path: str):
-    answer = client.ask(method, path, content=b" " * (1024 * 1024 + 1), headers=JSON)
+def test_too_large_body_is_refused_by_its_length(shared_client: Client, method: str, path: str):
+    answer = shared_client.ask(method, path, content=b" " * (1024 * 1024 + 1), headers=JSON)
     assert answer.status_code == 413
     envelope = failure_of(answer)
     assert (envelope["error"]["code"], envelope["data"]) == ("body_too_large", {"max_bytes": 1024 * 1024})
 
 
-def test_body_of_the_largest_size_is_read(client: Client):
-    answer = client.post(TASKS, content=b" " * (1024 * 1024), headers=JSON)
+def test_body_of_the_largest_size_is_read(shared_client: Client):
+    answer = shared_client.post(TASKS, content=b" " * (1024 * 1024), headers=JSON)
     assert answer.status_code == 400
 
 
-def test_chunked_body_that_grows_too_large_is_refused(client: Client):
+def test_chunked_body_that_grows_too_large_is_refused(shared_client: Client):
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(1025):
             yield b" " * 1024
 
-    answer = client.post(TASKS, content=chunks(), headers=JSON)
+    answer = shared_client.post(TASKS, content=chunks(), headers=JSON)
     assert answer.status_code == 413
     assert failure_of(answer)["error"]["code"] == "body_too_large"
 
@@ -176,8 +176,8 @@ def test_chunked_body_is_read(client: Client):
     assert client.post(TASKS, content=chunks(), headers=JSON).status_code == 201
 
 
-def test_unencoded_query_is_malformed(client: Client):
-    answer = client.raw("GET", "/api/v1/gpu/available", [(b"host", b"127.0.0.1")], "count=é".encode())
+def test_unencoded_query_is_malformed(shared_client: Client):
+    answer = shared_client.raw("GET", "/api/v1/gpu/available", [(b"host", b"127.0.0.1")], "count=é".encode())
     assert answer.status_code == 400
     assert failure_of(answer)["error"]["code"] == "malformed_request"
 
@@ -208,22 +208,22 @@ def test_exception_outside_of_flask_is_not_shown(make_world, monkeypatch: pytest
     assert failure_of(answer)["error"]["code"] == "internal_error"
 
 
-def test_every_response_forbids_content_sniffing(client: Client):
+def test_every_response_forbids_content_sniffing(shared_client: Client):
     for path in ("/api/v1/gpu/status", "/health", "/nothing", "/metrics", "/docs"):
-        assert client.get(path).headers["x-content-type-options"] == "nosniff"
+        assert shared_client.get(path).headers["x-content-type-options"] == "nosniff"
 
 
 # -- request ids ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/health", "/nothing"])
-def test_given_request_id_is_used_and_returned(client: Client, path: str):
-    assert client.get(path, headers={"X-Request-ID": "my-id.7:3_x"}).headers["x-request-id"] == "my-id.7:3_x"
+def test_given_request_id_is_used_and_returned(shared_client: Client, path: str):
+    assert shared_client.get(path, headers={"X-Request-ID": "my-id.7:3_x"}).headers["x-request-id"] == "my-id.7:3_x"
 
 
 @pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/health", "/nothing"])
-def test_request_without_an_id_gets_a_new_one(client: Client, path: str):
-    first, second = (client.get(path).headers["x-request-id"] for _ in range(2))
+def test_request_without_an_id_gets_a_new_one(shared_client: Client, path: str):
+    first, second = (shared_client.get(path).headers["x-request-id"] for _ in range(2))
     assert first != second
     assert first
 
@@ -231,14 +231,14 @@ def test_request_without_an_id_gets_a_new_one(client: Client, path: str):
 @pytest.mark.parametrize(
     "hostile", [b"", b"a b", b"a\x1b[31m", "é".encode(), b"x" * 129, b"<script>", b"../../etc", b'"', b"a;b", b"-a"]
 )
-def test_hostile_request_id_is_replaced(client: Client, hostile: bytes):
-    answer = client.raw("GET", "/api/v1/gpu/status", [(b"host", b"127.0.0.1"), (b"x-request-id", hostile)])
+def test_hostile_request_id_is_replaced(shared_client: Client, hostile: bytes):
+    answer = shared_client.raw("GET", "/api/v1/gpu/status", [(b"host", b"127.0.0.1"), (b"x-request-id", hostile)])
     assert answer.headers["x-request-id"].encode() != hostile
     assert len(answer.headers.get_list("x-request-id")) == 1
 
 
-def test_failure_repeats_the_given_request_id(client: Client):
-    answer = client.get("/api/v1/gpu/99", headers={"X-Request-ID": "mine"})
+def test_failure_repeats_the_given_request_id(shared_client: Client):
+    answer = shared_client.get("/api/v1/gpu/99", headers={"X-Request-ID": "mine"})
     assert failure_of(answer)["error"]["request_id"] == "mine"
 
 
@@ -263,6 +263,6 @@ def test_unknown_addresses_share_one_route_in_metrics(world: World):
     assert "/made" not in text
 
 
-def test_error_is_the_same_json_on_every_path(client: Client):
-    body = json.loads(client.get("/api/v1/gpu/99").content)
+def test_error_is_the_same_json_on_every_path(shared_client: Client):
+    body = json.loads(shared_client.get("/api/v1/gpu/99").content)
     assert body["message"] == body["error"]["detail"]

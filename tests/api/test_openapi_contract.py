@@ -1,6 +1,7 @@
 """Requests generated from the OpenAPI document, valid and invalid, against the service."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -342,6 +343,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     runtime = Runtime(config, executor=executor)
     runtime.prepare()
     with pytest.MonkeyPatch.context() as patched, client_of(main.create_shell(runtime)) as client:
+        patched.setattr("api.db.database.shared_wait_limit", nullcontext)
         # No training ends here while a stop waits for it.
         patched.setattr("api.training.task_stops.StopWaiters.wait", lambda self, is_over, seconds: None)
         made = World(runtime, client, executor)
@@ -350,10 +352,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     runtime.stop()
 
 
+def load_document(world: World, headers: dict[str, str]) -> BaseSchema:
+    """Load the document from the service; each request has time on a busy machine, too."""
+    shell = Stateful(main.create_shell(world.runtime))
+    found = schemathesis.openapi.from_asgi("/openapi.json", shell, headers=headers, timeout=60)
+    found.config.request_timeout = 60.0
+    return found
+
+
 @pytest.fixture(scope="module")
 def document(world: World) -> BaseSchema:
-    shell = Stateful(main.create_shell(world.runtime))
-    found = schemathesis.openapi.from_asgi("/openapi.json", shell, headers=HOST)
+    found = load_document(world, HOST)
     # No text contains NUL: PostgreSQL rejects it, and a pattern for each text would hide other mistakes.
     found.config.generation.allow_x00 = False
     # A long list may be too large before it is invalid.

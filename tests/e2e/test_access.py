@@ -79,8 +79,7 @@ def test_revocation_on_one_server_ends_requests_and_streams_of_the_other(
 
 @contextmanager
 def connect(server: ServerProcess) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", server.port), 5) as line:
-        line.settimeout(5)
+    with socket.create_connection(("127.0.0.1", server.port), 30) as line:
         yield line
 
 

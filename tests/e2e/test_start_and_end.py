@@ -14,8 +14,10 @@ from websockets.sync.client import connect
 
 from tests.e2e.conftest import Start
 from tests.e2e.server import ROOT, ServerProcess, command, environment, until
+from tests.patience import BUSY_SECONDS
 
-ENDS_WITHIN = 5.0
+#: In seconds: far less than clients stay connected, also on a busy machine.
+ENDS_WITHIN = 5.0 + BUSY_SECONDS
 
 
 def run(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +27,7 @@ def run(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.Complete
         env=environment({"GPU_SOURCE": "simulated", **settings}),
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
 
@@ -65,7 +67,7 @@ def test_stop_while_modules_load_ends_quietly(tmp_path: Path, how: list[str], nu
             # One of the first libraries to be loaded, long before the server starts.
             until(lambda: "orjson" in Path(f"/proc/{process.pid}/maps").read_text() or process.poll() is not None)
             process.send_signal(number)
-            assert (process.communicate(timeout=20)[1], process.returncode) == ("", 0)
+            assert (process.communicate(timeout=60)[1], process.returncode) == ("", 0)
         finally:
             process.kill()
 
@@ -138,7 +140,7 @@ def open_streams(server: ServerProcess) -> Iterator[None]:
             sse.sendall(b"GET /api/v1/gpu/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert sse.recv(16).startswith(b"HTTP/1.1 200")
             web = stack.enter_context(connect(f"ws://127.0.0.1:{server.port}/api/v1/ws/gpu"))
-            web.recv(timeout=5)
+            web.recv(timeout=30)
             threads.append(threading.Thread(target=drain, args=(sse,)))
         for thread in threads:
             thread.start()

@@ -149,7 +149,7 @@ def test_sigterm_ends_the_server_but_no_training(killed: Killed) -> None:
     main = server.main_of(task_id)
     steps = len(server.attempts_of(task_id)[0].steps)
     server.send_signal(signal.SIGTERM)
-    assert server.wait(10) == 0
+    assert server.wait() == 0
     until(lambda: len(server.attempts_of(task_id)[0].steps) > steps + 5, LONG, "more steps")
     assert runs(main.identity)
     server.start()

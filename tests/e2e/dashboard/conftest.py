@@ -29,11 +29,11 @@ expect.set_options(timeout=PATIENCE_MS)
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """The installed Chromium; none is downloaded.
 
-    Module scope, because Playwright's event loop stays in the thread, where other tests have their own loops.
+    It ends with this directory, because Playwright's event loop stays in the thread, where other tests have their own.
     """
     path = find_browser()
     if path is None:

@@ -137,8 +137,8 @@ def test_page_sends_few_requests_while_nothing_changes(open_page: Open, six_runn
     requested: list[list[str]] = [[], []]
     for page, urls in zip(pages, requested, strict=True):
         page.on("request", lambda request, urls=urls: urls.append(request.url))
-    page.wait_for_timeout(12_000)
-    assert [urls for urls in requested if len(urls) > 12] == []
+    page.wait_for_timeout(6_000)
+    assert [urls for urls in requested if len(urls) > 6] == []
 
 
 def test_screens_fit_a_narrow_window(open_page: Open) -> None:

@@ -32,10 +32,9 @@ def make_pipeline(directory: Path) -> None:
         (directory / part / "model.safetensors").write_bytes(ONE_TENSOR)
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """The directory that administrators may browse."""
-    made = tmp_path / "home"
+def make_home(directory: Path) -> Path:
+    """Make a directory that administrators may browse."""
+    made = directory / "home"
     for name in ("diffusion-pipe/examples", "models/flux", "pictures/cats", ".ssh"):
         (made / name).mkdir(parents=True)
     for name in ("diffusion-pipe/train.py", "diffusion-pipe/examples/main_example.toml"):
@@ -46,15 +45,27 @@ def home(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
+    """A server without any setting that the checklist is about. Its tests set none but those of captions."""
+    directory = tmp_path_factory.mktemp("setup")
+    with TrainingServer(directory / "server", BROWSE_DIRECTORIES=str(make_home(directory))) as started:
+        yield started
+
+
 @pytest.fixture
-def server(tmp_path: Path, home: Path) -> Iterator[TrainingServer]:
-    """A new server without any setting that the checklist is about."""
+def home(tmp_path: Path) -> Path:
+    return make_home(tmp_path)
+
+
+@pytest.fixture
+def new_server(tmp_path: Path, home: Path) -> Iterator[TrainingServer]:
     with TrainingServer(tmp_path / "server", BROWSE_DIRECTORIES=str(home)) as started:
         yield started
 
 
-def test_new_machine_is_set_up_by_mouse(open_page: Open, server: TrainingServer, home: Path) -> None:
-    page = open_page()
+def test_new_machine_is_set_up_by_mouse(open_page: Open, new_server: TrainingServer, home: Path) -> None:
+    page = open_page(at=new_server)
     trainer, models = page.locator('[data-step="trainer"]'), page.locator('[data-step="models"]')
     # The checkout was found; only the Python is chosen.
     expect(trainer.get_by_label("Checkout of diffusion-pipe")).to_have_value(str(home / "diffusion-pipe"))
@@ -119,7 +130,7 @@ def test_first_training_takes_ten_clicks(open_page: Open, tmp_path: Path, home: 
         page.close()
 
 
-def test_folder_is_chosen_by_keyboard(open_page: Open, server: TrainingServer, home: Path) -> None:
+def test_folder_is_chosen_by_keyboard(open_page: Open, server: TrainingServer) -> None:
     page = open_page("#/settings/setup")
     page.locator('[data-step="models"] summary').focus()
     page.keyboard.press("Enter")

@@ -366,5 +366,5 @@ def test_thread_sends_pending_messages(desk: Desk):
     desk.notifier.send = lambda *_: sent.set()  # type: ignore[assignment,method-assign,return-value]
     notifier.start()
     notifier.check(BUILTIN_RULES[RULE_ID], away(99), [(channel(), desk.sealer.seal(ChannelSecret("https://x")))])
-    assert sent.wait(5)
+    assert sent.wait(30)
     notifier.stop()

@@ -12,7 +12,7 @@ class SlowCourier:
         self.overdue = 0
 
     def deliver(self, delivery_id: str) -> None:
-        self.let.wait(5)
+        self.let.wait(30)
         self.delivered.append(delivery_id)
         if delivery_id == "bad":
             raise RuntimeError("the database is away")
@@ -29,7 +29,7 @@ def test_number_of_concurrent_sends_is_limited():
     assert carriers.busy() == {f"c{number}" for number in range(SENDERS)}
     courier.let.set()
     for _ in range(SENDERS):
-        assert done.acquire(timeout=5)
+        assert done.acquire(timeout=30)
     assert sorted(courier.delivered) == [str(number) for number in range(SENDERS)]
     assert carriers.busy() == frozenset()
     carriers.check()
@@ -43,9 +43,9 @@ def test_failed_send_frees_its_thread():
     carriers = ThreadSenders(courier, done.release)  # type: ignore[arg-type]
     carriers.start()
     carriers.carry("bad", "c1")
-    assert done.acquire(timeout=5)
+    assert done.acquire(timeout=30)
     assert carriers.busy() == frozenset()
     carriers.carry("good", "c1")
-    assert done.acquire(timeout=5)
+    assert done.acquire(timeout=30)
     assert courier.delivered == ["bad", "good"]
     carriers.stop()

@@ -205,7 +205,7 @@ def test_wait_for_a_connection_reduces_the_time_for_statements(database: Databas
 
         holder = threading.Thread(target=hold)
         holder.start()
-        has_it.wait(5)
+        has_it.wait(30)
         with own.read():
             left.append(time_left())
         holder.join()

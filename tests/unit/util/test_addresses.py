@@ -6,8 +6,8 @@ import pytest
 from api.util.addresses import PrivateAddress, ReachableHosts, embedded, is_public
 
 PRIVATE = [
-    "127.0.0.1", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1",
-    "255.255.255.255", "192.0.2.1", "::1", "::", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1",
+    "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    "224.0.0.1", "255.255.255.255", "192.0.2.1", "::1", "::", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1",
     "2002:7f00:1::", "fd00:ec2::254", "fe80::1%eth0", "ff02::1",
 ]  # fmt: skip
 
@@ -24,7 +24,9 @@ def test_public_address_is_permitted(address: str):
 
 
 def test_only_listed_private_addresses_are_permitted():
-    hosts = ReachableHosts.of(["hub.Local.", "other.local:81", "10.1.0.0/16"])
+    hosts = ReachableHosts.of(["hub.Local.", "other.local:81", "10.1.0.0/16", "::1"])
+    assert hosts.permits("any", "::ffff:10.1.2.3")
+    assert hosts.permits("any", "::1")
     assert hosts.permits("hub.local", "10.0.0.1", 80)
     assert hosts.permits("other.local", "10.0.0.1", 81)
     assert not hosts.permits("other.local", "10.0.0.1", 80)

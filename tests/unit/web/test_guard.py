@@ -50,7 +50,15 @@ def test_missing_name_is_malformed(policy: HostPolicy, host: bytes | None):
         policy.check(host, None)
 
 
-@pytest.mark.parametrize("host", [b"evil.example", b"localhost.evil.example", b"127.0.0.1.nip.io", b"\xff", b"a" * 999])
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"evil.example", b"evil.example:8080", b"localhost.evil.example", b"127.0.0.1.nip.io",
+        b"127.0.0.1@evil.example", b"evil.example@127.0.0.1", b"127.0.0.1:80@evil.example", b"127.0.0.1:abc",
+        b"[::1]evil.example", b"[::1", b"::1", b"0.0.0.0", b"127.1", b"2130706433", b"localhost.",
+        b" 127.0.0.1", b"127.0.0.1,evil.example", b"\xff\xfe", b"a" * 5000,
+    ],
+)  # fmt: skip
 def test_foreign_name_is_refused_repeatedly(policy: HostPolicy, host: bytes):
     for _ in range(2):
         with pytest.raises(HostNotAllowed) as refused:

@@ -29,5 +29,5 @@ def test_other_sessions_read_everything():
 
     with serving(answer) as address:
         with short_replies():
-            assert len(requests.get(address, timeout=5).content) == MOST_BYTES
-        assert len(requests.get(address, timeout=5).content) == 100_000
+            assert len(requests.get(address, timeout=30).content) == MOST_BYTES
+        assert len(requests.get(address, timeout=30).content) == 100_000

@@ -187,7 +187,7 @@ def test_child_ends_with_its_service(tmp_path: Path):
     [child] = decoder._idle
     # As the kernel does when the service is killed.
     child._stdin.close()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while child._process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     assert child._process.returncode == 0

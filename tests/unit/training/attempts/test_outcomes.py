@@ -66,34 +66,18 @@ def expected(
 
 
 @pytest.mark.parametrize(
-    ("reason", "phrases", "stop", "rung"),
-    list(itertools.product(REASONS, PHRASES, [None, USER, SERVICE], [None, *StopRung])),
-)
-@pytest.mark.parametrize(
     ("exit_code", "progress", "fits"),
     [(0, HALFWAY, True), (1, HALFWAY, False), (None, HALFWAY, False), (1, LAST, True), (None, LAST, True)],
 )
-def test_phrases_of_the_trainer_count_if_they_fit_its_exit(
-    reason: str,
-    phrases: tuple[str, ...],
-    stop: StopState | None,
-    rung: StopRung | None,
-    exit_code: int | None,
-    progress: Progress,
-    fits: bool,
-):
-    verdict = judge(
-        stop,
-        progress,
-        checkpoints=(saved(progress.step or 0),),
-        reason=reason,
-        phrases=phrases,
-        stop_rung=rung,
-        exit_code=exit_code,
-    )
-    assert verdict.status is expected(reason, phrases, stop, rung, fits)
-    assert (verdict.cause is not None) == (verdict.status is TaskStatus.FAILED)
-    assert verdict.message
+def test_phrases_of_the_trainer_count_if_they_fit_its_exit(exit_code: int | None, progress: Progress, fits: bool):
+    checkpoints = (saved(progress.step or 0),)
+    for case in itertools.product(REASONS, PHRASES, [None, USER, SERVICE], [None, *StopRung]):
+        reason, phrases, stop, rung = case
+        how = {"reason": reason, "phrases": phrases, "stop_rung": rung, "exit_code": exit_code}
+        verdict = judge(stop, progress, checkpoints=checkpoints, **how)
+        assert verdict.status is expected(reason, phrases, stop, rung, fits), case
+        assert (verdict.cause is not None) == (verdict.status is TaskStatus.FAILED), case
+        assert verdict.message, case
 
 
 def test_phrase_found_only_in_the_log_counts():
