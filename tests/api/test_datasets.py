@@ -165,7 +165,7 @@ def test_dataset_counts_to_its_owners_storage(make_world: MakeWorld):
     world = make_world(auth="required", quota_storage_gb=0.000001)
     ann = world.signed_in("ann")
     make(ann.client)
-    world.runtime.quotas._meter.measure()  # type: ignore[union-attr]
+    world.runtime.quotas.meter.measure()  # type: ignore[union-attr]
     with pytest.raises(QuotaExceeded, match="trainings, datasets and downloads take"):
         add_version(world, {"a" * 900 + ".png": "x", "b" * 900 + ".png": "y"})
     add_version(world, {"a.png": "x"})

@@ -223,7 +223,7 @@ def test_downloads_count_towards_the_quota_of_their_owner(make_world: MakeWorld)
     world = make_world(auth="required", quota_storage_gb=0.000_2)
     ann, bob = world.signed_in("ann"), world.signed_in("bob")
     download = start(ann)
-    meter = world.runtime.quotas._meter  # type: ignore[union-attr]
+    meter = world.runtime.quotas.meter  # type: ignore[union-attr]
     meter.measure()
     allowed = json.loads((world.output(download) / "allowance.json").read_text())["bytes"]
     assert 0 < allowed < 220_000

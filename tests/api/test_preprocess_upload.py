@@ -142,7 +142,7 @@ def test_tasks_of_another_user_are_hidden_and_unchangeable(make_world: MakeWorld
 def test_upload_over_the_storage_quota_is_rejected_before_its_bytes(make_world: MakeWorld):
     world = make_world(auth="required", quota_storage_gb=0.001)
     ann = world.key("ann")
-    world.runtime.quotas._meter.measure()  # type: ignore[union-attr]
+    world.runtime.quotas.meter.measure()  # type: ignore[union-attr]
     assert Uploads(world).begin(2_000_000, ann).json()["error"]["code"] == "quota_exceeded"
     assert Uploads(world).begin(600_000, ann).status_code == 201
     # The announced size counts before the bytes arrive.
