@@ -236,7 +236,7 @@ def _describe_defaults(body: dict[str, Any], schemas: dict[str, Any]) -> None:
         if default is not None:
             text = f"{orjson.dumps(default).decode()} by default"
             field["description"] = f"{field['description']}; {text}" if "description" in field else text
-        for held in (field, field.get("items", {}), *field.get("anyOf", [])):
+        for held in (field, field.get("items", {}), *field.get("anyOf", []), *field.get("oneOf", [])):
             if "$ref" in held:
                 _describe_defaults(_resolved(held, schemas), schemas)
 

@@ -12,6 +12,9 @@ from api.gpus.snapshot import GPUSnapshot
 #: Fields of the details whose null means that there is none. They have no reason.
 _NONE_IS_KNOWN = ("status_reason", "status_reason_code", "current_task", "paused_until", "timestamp")
 
+# Parts of the details that are not read from the GPU.
+_NOT_READ = ("health", "current_task")
+
 # Computed fields, which are null because of these fields.
 _MADE_FROM = {
     "memory.utilization": ("memory.used", "memory.total"),
@@ -29,7 +32,7 @@ def null_paths(shown: Any, above: str = "") -> Iterator[str]:
         if value is None:
             if field.name not in _NONE_IS_KNOWN:
                 yield above + field.name
-        elif is_dataclass(value) and field.name != "health":
+        elif is_dataclass(value) and field.name not in _NOT_READ:
             yield from null_paths(value, f"{above}{field.name}.")
 
 

@@ -88,6 +88,13 @@ def test_fully_known_gpu_has_no_null():
     assert details.unavailable == {}
 
 
+def test_what_a_task_did_not_report_is_not_called_unsupported_by_the_gpu():
+    details = details_of(FULL, task=task())
+    assert details.current_task is not None
+    assert details.current_task.progress is None
+    assert details.unavailable == {}
+
+
 def test_zero_is_shown_as_zero():
     details = details_of(FULL)
     assert (details.pstate, details.fan_speed, details.power.current, details.clocks.current.sm) == (0, 0, 0.0, 0)
