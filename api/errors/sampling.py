@@ -46,7 +46,7 @@ class SampleSetAmbiguous(Conflict):
     """A name that several users gave to private sample sets, for a caller who sees all of them."""
 
     code = "sample_set_ambiguous"
-    message = "Several users have a private sample set of this name. Name its owner (?owner=), or share the set."
+    message = "Several users have a private sample set of this name. Share one of them, or name its owner (`?owner=`)."
 
 
 class SampleSetExists(Conflict):

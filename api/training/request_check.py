@@ -16,7 +16,7 @@ from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
 from api.domain.sample_set import RequestedSamples, SampleOrder
 from api.domain.training import TrainingPlan, TrainingRequest
-from api.errors import CheckBusy, Finding, Invalid, NotFound, ServiceError
+from api.errors import CheckBusy, Finding, Invalid, NotFound, SampleSetAmbiguous, ServiceError
 from api.trainers.environment import check_env, split_secrets
 from api.trainers.request_texts import find_userinfo, without_secret_comments
 from api.trainers.trainer import SupportsRehearsal, Trainer
@@ -95,7 +95,7 @@ class OptionsCheck:
                 order = replace(present, every=requested.every, trigger=requested.trigger)
             else:
                 order = self._samples.order(requested)
-        except NotFound as problem:
+        except (NotFound, SampleSetAmbiguous) as problem:
             return None, [finding_of("/samples/sample_set", problem)]
         found = self._samples.find_problem(request, order, () if plan is None else plan.datasets)
         return order, [] if found is None else [found]

@@ -11,7 +11,7 @@ import pytest
 
 from api.domain.access import ROLE_PERMISSIONS, Credential, Principal, Role
 from api.errors import SampleSetExists
-from tests.api.conftest import World, open_world
+from tests.api.conftest import TOY, TRAINING, World, open_world
 from tests.api.datasets import refusal_of
 from tests.comfyui_server import WORKFLOW
 from tests.databases import BACKENDS, fresh_postgres
@@ -114,6 +114,21 @@ def test_administrator_names_the_owner_of_one_of_several_private_sets(guarded: W
     assert root.client.delete(f"{SETS}/portraits?owner=bob").status_code == 200
     assert root.client.data(f"{SETS}/portraits")["seed"] == 1
     assert refusal_of(root.client.get(f"{SETS}/portraits?owner=eve")) == (404, "sample_set_not_found")
+
+
+def test_empty_owner_means_a_set_without_one(guarded: World, ann: World):
+    root = guarded.signed_in("root", "admin")
+    save(ann)
+    assert refusal_of(root.client.delete(f"{SETS}/portraits?owner=")) == (404, "sample_set_not_found")
+
+
+def test_ambiguous_name_is_one_of_all_errors_of_a_request(guarded: World, ann: World, bob: World):
+    save(ann)
+    save(bob)
+    request = {**TOY, "config": {"epochs": 0}, "samples": {"sample_set": "portraits"}}
+    root = guarded.signed_in("root", "admin")
+    shown = root.client.post(f"{TRAINING}/validate", json=request).json()["data"]
+    assert {"/samples/sample_set", "/config/epochs"} <= {each["pointer"] for each in shown["errors"]}
 
 
 def test_unknown_and_hidden_sets_of_an_owner_are_equal(ann: World, bob: World):

@@ -5,8 +5,9 @@ import { query, request } from "./api.js";
 
 /** @typedef {{name: string, owner: string|null}} Named */
 
-/** @param {Named} set users may have sets of the same name */
-const path = ({ name, owner }) => `/sample-sets/${encodeURIComponent(name)}${query({ owner })}`;
+/** @param {Named} set users may have sets of the same name; an empty owner means that it has none */
+const path = ({ name, owner }) =>
+  `/sample-sets/${encodeURIComponent(name)}?${new URLSearchParams({ owner: owner ?? "" })}`;
 
 /**
  * The sets that can be chosen by name: of several with one name, the own one, else the shared one.

@@ -153,8 +153,7 @@ class SamplingProgram(JobProgram):
     def _sample(self, lora: LoraFile, name: str) -> None:
         for index in range(len(self._request.prompts)):
             self.stop_if_requested()
-            has_base = any(settings == self._settings[index] for _, settings in self._base_pixels)
-            if has_base and (lora.checkpoint, index) in self._known:
+            if self._has_base(index) and (lora.checkpoint, index) in self._known:
                 self._report()
                 continue
             # The picture is judged by the base model's, which must come from the same server.
@@ -169,12 +168,20 @@ class SamplingProgram(JobProgram):
                 self._done += len(self._request.prompts) - index - 1
                 return
 
+    def _has_base(self, index: int) -> bool:
+        """Return whether a server has rendered this prompt with the base model."""
+        return any(settings == self._settings[index] for _, settings in self._base_pixels)
+
     def _render_with_base(self, lora: LoraFile, index: int, name: str, sampler: Sampler) -> SampleRecord:
         key = sampler.server, self._settings[index]
         if key not in self._base_pixels:
             base = self._render(sampler, None, index, name, 0.0)
             if base.file is not None:
                 self._base_pixels[key] = base.pixels
+        known = self._known.get((lora.checkpoint, index))
+        if known is not None:
+            self._report()
+            return known
         return self._render(sampler, lora, index, name, self._request.strength)
 
     def _new_record(self, lora: LoraFile | None, index: int, strength: float) -> SampleRecord:
@@ -203,6 +210,8 @@ class SamplingProgram(JobProgram):
             raise
         except SamplerProblem as problem:
             record = replace(record, problem=str(problem))
+            if lora is None and self._has_base(index):
+                return record  # the picture of another server stays
         record = replace(record, workflow_hash=sampler.workflow_hash, comfyui_version=sampler.version)
         self._store(record)
         return record

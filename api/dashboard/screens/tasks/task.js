@@ -10,7 +10,7 @@ import { openLightbox } from "../../ui/lightbox.js";
 import { prose } from "../../ui/prose.js";
 import { backLink, sectionLinks } from "../../ui/sections.js";
 import { isFinished, note } from "../../ui/status.js";
-import { attempt } from "../../ui/toast.js";
+import { attempt, toast } from "../../ui/toast.js";
 import { isUnreachable } from "../nodes/state.js";
 import { lossPanel, smallCharts } from "./charts.js";
 import { comfyModels } from "./comfyui.js";
@@ -102,7 +102,7 @@ export function open(app, first) {
     const failed = () => app.stream.retry();
     updateGrid().catch(failed);
     updateFiles().catch(failed);
-    if (wanted === "log" && task && !isLogStreamed) log.open().then(() => app.reload(), failed);
+    if (wanted === "log" && task && !isLogStreamed) log.open().then((part) => part && app.reload());
   }
 
   async function updateGrid() {
@@ -111,7 +111,7 @@ export function open(app, first) {
     // Its samples are requested while the training and its files are.
     const part = await grid.open();
     grid.place.hidden = !made;
-    if (task?.kind !== "training" || !made) return;
+    if (task?.kind !== "training" || !made || !part) return;
     await part.update(task, made.files.artifacts);
     own.hidden = false;
   }
@@ -119,7 +119,7 @@ export function open(app, first) {
   async function updateFiles() {
     if (shown !== "files") return;
     const part = await files.open();
-    if (task && made) part.update(task, made.files, made.exports);
+    if (task && made) part?.update(task, made.files, made.exports);
   }
 
   turn(first.part);
@@ -130,7 +130,7 @@ export function open(app, first) {
     task = next;
     header.update(task);
     failure.update(task.failure);
-    if (task.rehearsal) rehearsal.open().then((part) => part.update(next), reload);
+    if (task.rehearsal) rehearsal.open().then((part) => part?.update(next));
     request.update(task);
     attempts.update(task);
     loss.setProgress(task.progress);
@@ -172,7 +172,7 @@ export function open(app, first) {
     if (!task) return;
     band.update(task);
     await updateFiles();
-    if (task.kind === "training" && isFinished(task.status)) await offer.open();
+    if (task.kind === "training" && ["completed", "stopped"].includes(task.status)) await offer.open();
     offer.part?.update(task, found, exports);
   }
 
@@ -230,9 +230,10 @@ export function open(app, first) {
   /** @param {number} by */
   async function toError(by) {
     openLog();
+    const isNew = !log.part;
     const panel = await log.open();
-    await panel.refetch();
-    await panel.toError(by);
+    if (isNew) await panel?.refetch();
+    await panel?.toError(by);
   }
 
   const title = () => {
@@ -298,18 +299,27 @@ function deferred(load) {
   const place = h("div");
   /** @type {Loaded|null} */
   let part = null;
+  /** @type {Promise<void>|null} */
+  let loading = null;
+  let isReported = false;
   return {
     place,
     /** Null until it is loaded. */
     get part() {
       return part;
     },
-    /** Throws if it cannot be loaded. */
+    /** Loads it once. Null if it cannot be loaded: this is shown once, and the next call tries again. */
     async open() {
-      const loaded = part ?? (await load());
-      if (!part) {
+      loading ??= load().then((loaded) => {
         part = loaded;
-        place.append(part.element);
+        place.append(loaded.element);
+      });
+      try {
+        await loading;
+      } catch {
+        loading = null;
+        if (!isReported) toast("bad", t("screen.missing"));
+        isReported = true;
       }
       return part;
     },

@@ -142,6 +142,30 @@ def test_base_model_of_an_earlier_task_counts_on_the_same_server_only(
     assert strengths(sampler) == expected
 
 
+def test_base_model_that_fails_on_another_server_leaves_the_earlier_picture(work: Path, tmp_path: Path):
+    run(work, request(tmp_path, prompts=1), FakeSampler("1"))
+    shown = records(work)[None, 0]
+
+    def refuse(shot: Shot) -> None:
+        if shot.strength == 0:
+            raise SamplerProblem("a model file is missing")
+
+    other = FakeSampler("2")
+    other.before = refuse
+    run(work, request(tmp_path, "epoch1", "epoch2", prompts=1), other, name="run_2")
+    assert records(work)[None, 0] == shown
+    assert records(work)["epoch2", 0].problem is None
+
+
+def test_known_sample_is_not_rendered_again_when_only_the_base_model_is_missing(work: Path, tmp_path: Path):
+    run(work, request(tmp_path, prompts=1), FakeSampler("1"))
+    lines = [each.line() for each in read_records(work) if each.checkpoint is not None]
+    (work / RESULTS).write_text("".join(lines))
+    sampler = FakeSampler("1")
+    run(work, request(tmp_path, prompts=1), sampler, name="run_2")
+    assert strengths(sampler) == [0.0]
+
+
 def test_samples_of_an_earlier_version_of_the_service_are_no_control(work: Path, tmp_path: Path):
     earlier = tmp_path / "earlier"
     earlier.mkdir()
