@@ -91,10 +91,14 @@ def _percent(share: float) -> str:
 
 
 def judge(own: Curves, others: Sequence[Curves], rule: EarlyStop) -> Reason | None:
-    """Return why a training is unpromising, or None if it is not, or if that is unknown."""
-    if not own.total_steps or not own.loss.steps:
+    """Return why a training is unpromising, or None if it is not, or if that is unknown.
+
+    It is compared at its last step that enough others have reached, so that one that leads is compared, too.
+    """
+    last_steps = sorted((other.loss.steps[-1] for other in others if other.loss.steps), reverse=True)
+    if not own.total_steps or not own.loss.steps or len(last_steps) < LEAST_OTHERS:
         return None
-    step, least = own.loss.steps[-1], rule.after_share * own.total_steps
+    step, least = min(own.loss.steps[-1], last_steps[LEAST_OTHERS - 1]), rule.after_share * own.total_steps
     if step < least:
         return None
     reached = [other for other in others if other.has_reached(step)]

@@ -32,7 +32,6 @@ from api.training.attempts.starter import AttemptStarter
 from api.training.attempts.watches import Watches
 from api.training.closures import NeighbourRule
 from api.training.dispatcher import Dispatcher
-from api.training.making_room import MakingRoom
 from api.training.moves import request_task_stop
 from api.training.preemption import Preemption
 from api.training.scheduler import _Planner
@@ -326,7 +325,12 @@ def forget_submissions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stay_on_paused_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let tasks continue on a GPU that is paused."""
-    monkeypatch.setattr(MakingRoom, "_stop", lambda *_: None)
+    true_make_room = TaskStore.make_room
+
+    def make_room(self: TaskStore, task_id: str, cause: Any, now: Any, preempted_by: str | None = None) -> bool:
+        return preempted_by is not None and true_make_room(self, task_id, cause, now, preempted_by)
+
+    monkeypatch.setattr(TaskStore, "make_room", make_room)
 
 
 def preempt_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

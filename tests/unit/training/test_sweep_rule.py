@@ -35,13 +35,20 @@ def test_loss_above_the_median_by_more_than_the_margin_is_unpromising():
         (flat(9.0, until=29), OTHERS),  # too early
         (flat(9.0, total=None), OTHERS),  # unknown total
         (flat(9.0, until=0), OTHERS),  # no step
-        (flat(9.0), [flat(0.1), flat(0.2, until=49)]),  # only one other has reached the step
+        (flat(9.0), [flat(0.1), flat(0.2, until=29)]),  # only one other has got that far
+        (flat(9.0), [flat(0.1)]),
         (flat(math.nan), OTHERS),  # another check reports NaN
         (flat(9.0), [flat(0.1), flat(math.nan)]),
     ],
 )
 def test_unknown_comparison_stops_nothing(own: Curves, others: list[Curves]):
     assert judge(own, others, RULE) is None
+
+
+def test_leading_training_is_compared_where_enough_others_have_been():
+    found = judge(flat(9.0), [flat(0.1, until=45), flat(0.2, until=40), flat(0.3, until=35)], RULE)
+    assert found is not None
+    assert (found.said.params["step"], found.said.params["others"]) == (40, 2)
 
 
 def test_only_the_latest_steps_count():
