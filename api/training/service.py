@@ -97,7 +97,7 @@ class TrainingService:
     ) -> TaskDetails:
         """Create a task. It waits for its GPUs, or with `queue` false gets them immediately.
 
-        `samples` and `secrets` apply where the request has none of its own. Raise Invalid with all errors,
+        `samples` and `secrets` are used if the request has none. Raise Invalid with all errors,
         InsufficientGPUs, InsufficientStorage, GPUBusy or QuotaExceeded.
         """
         kind = TaskType.TRAINING

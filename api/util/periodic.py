@@ -95,7 +95,7 @@ class PeriodicThread:
 
 
 class LoopOwner:
-    """A part with a loop of its own, which it starts and stops."""
+    """A base class of parts that run one loop: it starts and stops the loop."""
 
     _thread: PeriodicThread
     _stop_seconds = 2.0  #: how long a stop waits for the running body, which a file system or receiver may delay

@@ -2402,7 +2402,7 @@ _BY_STAGE = (
 
 #: A setting in a statement: the table, if any, and the key; or a variable with the name of a key.
 _SETTING = re.compile(
-    r"(\w*config|eval_dataset)(?:\[['\"](\w+)['\"]\])?(?:\[|\.(?:get|pop|setdefault)\()['\"](\w+)['\"]"
+    r"((?<!\w)\w*config|eval_dataset)(?:\[['\"](\w+)['\"]\])?(?:\[|\.(?:get|pop|setdefault)\()['\"](\w+)['\"]"
 )
 _NAMED_SETTING = re.compile(
     r"\b(resolutions|frame_buckets|size_buckets|ar_buckets|min_ar|max_ar|num_ar_buckets|num_repeats|warmup_steps|lr"
