@@ -49,16 +49,16 @@ $(BIN)/python:
 	  echo "The environment $(VENV) could not be created; on Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
 
 # Only packages of the lock files: the same versions everywhere, verified by hash.
-$(BIN)/.installed: requirements.lock | $(BIN)/python
-	@$(INSTALL) requirements.lock
+$(BIN)/.installed: requirements/service.lock | $(BIN)/python
+	@$(INSTALL) requirements/service.lock
 	@touch $@
 
-$(BIN)/.installed-%: requirements-%.lock | $(BIN)/.installed
+$(BIN)/.installed-%: requirements/%.lock | $(BIN)/.installed
 	@$(INSTALL) $<
 	@touch $@
 
-$(BIN)/.installed-dev: requirements-dev.lock requirements.lock | $(BIN)/python
-	@$(INSTALL) requirements-dev.lock
+$(BIN)/.installed-dev: requirements/dev.lock requirements/service.lock | $(BIN)/python
+	@$(INSTALL) requirements/dev.lock
 	@touch $@ $(BIN)/.installed
 
 # Fetched once: a failed download is not repeated at each start.
@@ -184,7 +184,7 @@ DOCS   := build/docs-venv/bin
 docs: install $(DOCS)/.installed ## Build the documents as a site into build/site; every link is checked
 	SERVICE_PYTHON=$(CURDIR)/$(BIN)/python NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build $(ARGS)
 
-$(DOCS)/.installed: requirements-docs.lock | $(BIN)/python
+$(DOCS)/.installed: requirements/docs.lock | $(BIN)/python
 	@test -x $(DOCS)/python || $(PYTHON) -m venv build/docs-venv
 	@sh tools/install.sh $(DOCS)/python $<
 	@touch $@
@@ -210,18 +210,18 @@ demo: install ## Run a guided tour; starts a temporary server unless ARGS="--url
 # The lock files are valid for every supported Python. Pinned versions stay unless ARGS=--upgrade.
 LOCK   := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command "make lock"
-lock: | $(BIN)/python ## Update the lock files from requirements*.txt and package.json; ARGS=--upgrade takes the newest versions
-	@$(INSTALL) requirements.lock
+lock: | $(BIN)/python ## Update the lock files from requirements.txt, requirements/ and package.json; ARGS=--upgrade takes the newest versions
+	@$(INSTALL) requirements/service.lock
 	$(LOCK) $(ARGS) tools/uv.txt --output-file tools/uv.lock
-	$(LOCK) $(ARGS) requirements.txt --output-file requirements.lock
+	$(LOCK) $(ARGS) requirements.txt --output-file requirements/service.lock
 	for extra in otel celery scenes wandb mlflow; do \
-	  $(LOCK) $(ARGS) --constraints requirements.lock requirements-$$extra.txt --output-file requirements-$$extra.lock; done
+	  $(LOCK) $(ARGS) --constraints requirements/service.lock requirements/$$extra.txt --output-file requirements/$$extra.lock; done
 	@# Trackio needs an older Pillow.
-	sed '/^pillow==/,/[^\\]$$/d' requirements.lock > build/trackio-constraints.txt
-	$(LOCK) $(ARGS) --constraints build/trackio-constraints.txt requirements-trackio.txt --output-file requirements-trackio.lock
-	$(LOCK) $(ARGS) --constraints requirements.lock $$(printf -- '--constraints requirements-%s.lock ' otel celery scenes) \
-	  requirements-dev.txt --output-file requirements-dev.lock
-	$(LOCK) $(ARGS) requirements-docs.txt --output-file requirements-docs.lock
+	sed '/^pillow==/,/[^\\]$$/d' requirements/service.lock > build/trackio-constraints.txt
+	$(LOCK) $(ARGS) --constraints build/trackio-constraints.txt requirements/trackio.txt --output-file requirements/trackio.lock
+	$(LOCK) $(ARGS) --constraints requirements/service.lock $$(printf -- '--constraints requirements/%s.lock ' otel celery scenes) \
+	  requirements/dev.txt --output-file requirements/dev.lock
+	$(LOCK) $(ARGS) requirements/docs.txt --output-file requirements/docs.lock
 	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 # Takes some minutes: it plays tools/touring/script.txt against servers.

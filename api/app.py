@@ -19,20 +19,19 @@ from werkzeug.routing import PathConverter
 from api import __version__
 from api.access.oidc_routes import oidc
 from api.access.routes import audit, auth
-from api.alerts.idle_routes import idle
+from api.alerts.idle.routes import idle
 from api.alerts.routes import alerts
-from api.catalog.registry_routes import registry
-from api.catalog.routes import models
-from api.catalog.sample_routes import samples
-from api.catalog.transfer_routes import downloads, pushes
+from api.catalog.base_models.routes import models
+from api.catalog.registry.routes import registry
+from api.catalog.transfers.routes import downloads, pushes
 from api.composition.openapi import finish_document, template_of
 from api.composition.services import Services
 from api.datasets.item_routes import dataset_items
 from api.datasets.media_routes import dataset_media
-from api.datasets.preprocess_routes import preprocess
+from api.datasets.preparation.routes import preprocess
 from api.datasets.routes import datasets
-from api.datasets.upload_routes import uploads
-from api.domain.audit import note_refusal
+from api.datasets.uploads.routes import uploads
+from api.domain.access.audit import note_refusal
 from api.errors import (
     Finding,
     Invalid,
@@ -48,17 +47,18 @@ from api.gpus.routes import gpu
 from api.logs.routes import logs
 from api.nodes.routes import nodes
 from api.presets.routes import presets
-from api.sampling.routes import sample_sets, workflows
+from api.samples.library.routes import samples
+from api.samples.routes import training_samples
+from api.samples.sets.routes import sample_sets, workflows
 from api.system.routes import system
-from api.training.retention_routes import retention
+from api.training.retention.routes import retention
 from api.training.routes import training
-from api.training.sample_routes import training_samples
-from api.training.schedule_routes import schedule
-from api.training.sweep_routes import sweeps
-from api.util.envelope import JSON, encode_json
-from api.util.foreign_files import TROUBLE
-from api.util.ids import check_task_id, current_request_id, new_request_id
-from api.util.validation import capped, mistakes_in
+from api.training.schedule.routes import schedule
+from api.training.sweeps.routes import sweeps
+from api.util.files.foreign_files import TROUBLE
+from api.util.http.envelope import JSON, encode_json
+from api.util.http.validation import capped, mistakes_in
+from api.util.text.ids import check_task_id, current_request_id, new_request_id
 from api.web.docs_routes import docs
 from api.web.page_routes import dashboard
 from api.web.responses import ResponseCache, answer_error, may_have_no_body, serve_stale_responses
@@ -200,7 +200,7 @@ def create_app(services: Services) -> APIFlask:
     ):
         app.register_error_handler(kind, handler)
     names = _operation_ids(app)
-    app.spec_processor(partial(finish_document, needs_keys=services.access.needs_keys, operation_ids=names))
+    app.spec_processor(partial(finish_document, needs_keys=services.access.service.needs_keys, operation_ids=names))
     return app
 
 

@@ -26,14 +26,14 @@ from api.db.privacy import UMASK
 from api.errors import ServiceError
 from api.util.logs import set_up_logging
 from api.web.auditing import Auditing
-from api.web.body_streamer import BodyStreamer, DiskThreads
-from api.web.form_upload import FORM_UPLOADS, FormUpload
+from api.web.bodies.body_streamer import BodyStreamer, DiskThreads
+from api.web.bodies.form_upload import FORM_UPLOADS, FormUpload
+from api.web.bodies.tus import Tus
 from api.web.gate import Gate
 from api.web.operations import AllowedMethods, OperationTable
 from api.web.protocol import ListenError, listen
 from api.web.serving import Server
 from api.web.shell import Shell, ShellParts
-from api.web.tus import Tus
 
 logger = logging.getLogger("api")
 
@@ -145,8 +145,8 @@ def _show_first_key(key: str | None) -> None:
 
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
     """Create the ASGI application from the runtime's parts, for the server and for tests."""
-    gpus, system = runtime.services.gpus, runtime.services.system
-    uploads, largest = runtime.services.uploads, runtime.config.max_upload_bytes
+    gpus, system = runtime.services.gpus.service, runtime.services.system.service
+    uploads, largest = runtime.services.datasets.uploads, runtime.config.max_upload_bytes
     body_streamer = BodyStreamer(DiskThreads())
     tus = Tus(uploads, body_streamer, largest)
     forms = {operation: FormUpload(uploads, body_streamer, file) for operation, file in FORM_UPLOADS.items()}
@@ -172,7 +172,7 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
 
 def _announce(runtime: Runtime, port: int) -> None:
     config = runtime.config
-    status = runtime.services.gpus.get_status()
+    status = runtime.services.gpus.service.get_status()
     host = f"[{config.host.strip('[]')}]" if ":" in config.host else config.host
     address = f"http://{host}:{port}"
     names = sorted({gpu.name or "unknown" for gpu in status.gpus})

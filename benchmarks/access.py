@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from api.util.key_format import new_key
+from api.util.text.key_format import new_key
 from benchmarks.databases import KINDS, fresh, migrated, why_not
 from benchmarks.effort import Effort
 from benchmarks.filling import fill_finished

@@ -15,33 +15,33 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from api.alerts.builtin_rules import parse_clause
-from api.alerts.channel_store import ChannelStore
-from api.alerts.courier import Courier
-from api.alerts.current_rules import CurrentRules
+from api.alerts.delivery.courier import Courier
+from api.alerts.delivery.notifiers.addresses import AddressGuard
+from api.alerts.delivery.notifiers.apprise_channel import AppriseNotifier
+from api.alerts.delivery.outbox import Outbox
+from api.alerts.delivery.thread_senders import ThreadSenders
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
-from api.alerts.metrics import metrics_of
-from api.alerts.notifiers.addresses import AddressGuard
-from api.alerts.notifiers.apprise_channel import AppriseNotifier
-from api.alerts.outbox import Outbox
-from api.alerts.outbox_store import OutboxStore
-from api.alerts.rule_store import RuleStore
+from api.alerts.records.alert_store import AlertStore
+from api.alerts.records.channel_store import ChannelStore
+from api.alerts.records.outbox_store import OutboxStore
+from api.alerts.records.rule_store import RuleStore
+from api.alerts.rules.builtin import parse_clause
+from api.alerts.rules.current_rules import CurrentRules
+from api.alerts.rules.measurable import metrics_of
 from api.alerts.state_machine import AlertStateMachine
-from api.alerts.store import AlertStore
-from api.alerts.thread_senders import ThreadSenders
 from api.db.database import Database, sqlite_url
 from api.db.leadership import Leadership
 from api.db.sealing import Sealer
-from api.domain.alert import AlertTarget
-from api.domain.alert_rule import AlertRule, RuleScope
-from api.domain.channel import ChannelKind, ChannelSecret, DeliveryFilter
+from api.domain.alerts.alert import AlertTarget
+from api.domain.alerts.alert_rule import AlertRule, RuleScope
+from api.domain.alerts.channel import ChannelKind, ChannelSecret, DeliveryFilter
 from api.util.clock import FakeClock, SystemClock
-from api.util.ids import new_task_id
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
+from api.util.text.ids import new_task_id
 from benchmarks.effort import Effort
 from benchmarks.rows import COUNT, MILLISECONDS, SECONDS, Row, at_least, below
-from tests.unit.alerts.facts import channel, new_id
+from tests.unit.alerts.fact_builders import channel, new_id
 
 GPUS, RULES, BURST = 512, 1_000, 10_000
 FOR_SECONDS = 1.0

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from api.errors import DatabaseUnavailable
-from api.training.attempt_store import AttemptStore, NewAttempt
+from api.training.records.attempt_store import AttemptStore, NewAttempt
 from benchmarks.databases import KINDS, Bare, bare, fresh, migrated, why_not
 from benchmarks.effort import Effort
 from benchmarks.filling import fill_queue

@@ -10,10 +10,10 @@ from sqlalchemy import delete, insert, select
 
 from api.db.database import Database
 from api.db.tables import attempts, events, task_gpus, task_roll, tasks
-from api.domain.progress import NO_PROGRESS
-from api.domain.training import AttemptStatus, GPURequest, NewTask, TaskStatus, TrainingRequest
+from api.domain.tasks.progress import NO_PROGRESS
+from api.domain.tasks.training import AttemptStatus, GPURequest, NewTask, TaskStatus, TrainingRequest
 from api.trainers.toy.trainer import Toy
-from api.training.store import TaskStore
+from api.training.records.task_store import TaskStore
 from benchmarks.databases import bare
 
 AT_ONCE = 5000

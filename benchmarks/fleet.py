@@ -17,27 +17,35 @@ from api.composition.training import build_training
 from api.config import Config
 from api.db.database import Database
 from api.db.tables import attempts, leases, tasks
-from api.domain.lease import LeaseKind, LeaseState
-from api.domain.reading import DriverVersions, GPUCondition, GPUIdentity, GPUProcess, GPUVitals, ProcessKind, SourceName
-from api.domain.training import AttemptStatus, TaskStatus
+from api.domain.machines.lease import LeaseKind, LeaseState
+from api.domain.machines.reading import (
+    DriverVersions,
+    GPUCondition,
+    GPUIdentity,
+    GPUProcess,
+    GPUVitals,
+    ProcessKind,
+    SourceName,
+)
+from api.domain.tasks.training import AttemptStatus, TaskStatus
 from api.executors.executor import AttemptRef, Submission
 from api.executors.fake import FakeExecutor
 from api.files.disk import DiskReserve
 from api.files.task_files import task_files
 from api.gpus.documents import GPUDocuments, no_process_metrics
-from api.gpus.events import GPUEvents
+from api.gpus.health.events import GPUEvents
 from api.gpus.offers import list_offers
 from api.gpus.other_machines import NodePart
-from api.gpus.registration_store import DatabaseRegistrations
 from api.gpus.service import GPUService
+from api.gpus.sharing.registration_store import DatabaseRegistrations
 from api.gpus.snapshot import GPUReading, GPUSnapshot
 from api.gpus.sources.source import FakeSource
-from api.training.attempt_store import AttemptStore
-from api.training.attempts.updates import NewsDesk
-from api.training.scheduler import PassContext, plan_pass
-from api.training.store import TaskStore
-from api.util.base_path import BASE_PATH
+from api.training.attempts.watch.updates import NewsDesk
+from api.training.queue.scheduler import PassContext, plan_pass
+from api.training.records.attempt_store import AttemptStore
+from api.training.records.task_store import TaskStore
 from api.util.clock import FakeClock
+from api.util.http.base_path import BASE_PATH
 from benchmarks.databases import KINDS, fresh, why_not
 from benchmarks.effort import Effort
 from benchmarks.filling import AT_ONCE, fill_queue, template

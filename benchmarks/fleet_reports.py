@@ -16,7 +16,7 @@ import httpx
 import orjson
 import redis
 
-from api.domain.node import NodeLocation
+from api.domain.machines.node import NodeLocation
 from api.gpus.monitor import GPUMonitor
 from api.gpus.snapshot import GPUSnapshot
 from api.gpus.sources.boards import parse_boards

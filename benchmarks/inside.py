@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.composition.composition import Runtime
 from api.config import read_config
-from api.domain.task import TaskType
+from api.domain.tasks.task import TaskType
 from api.gpus.monitor import GPUMonitor
 from api.util.clock import FakeClock
 from benchmarks.servers import MANY_GPUS
@@ -50,7 +50,7 @@ class _Sweeps:
         settings["STORAGE_ROOT"] = self._storage.name
         self.runtime = Runtime(read_config(environ=settings, dotenv_path=None), self._clock)
         self.runtime.prepare()
-        publish = self.runtime.services.gpus.publish
+        publish = self.runtime.services.gpus.service.publish
         self._monitor = GPUMonitor(self.runtime.source, INTERVAL_SECONDS, self._clock, publish)
         self.run(SWEEPS_A_CYCLE)
         # As run.py does after loading.
@@ -77,7 +77,7 @@ def measure_sweeps(count: int) -> dict[str, float]:
     with recorder:
         sweeps.run(SWEEPS_A_CYCLE)
     return {
-        "gpus": len(sweeps.runtime.services.gpus.get_all_gpus()),
+        "gpus": len(sweeps.runtime.services.gpus.service.get_all_gpus()),
         "sweep_ms": sweep_ms,
         "bare_ms": _replay(recorder.calls, max(1, count // SWEEPS_A_CYCLE)),
         "calls": len(recorder.calls) / SWEEPS_A_CYCLE,
@@ -134,7 +134,7 @@ def _replay(calls: list[Call], times: int) -> float:
 def measure_metrics(count: int) -> dict[str, float]:
     """Measure milliseconds to render the metrics of 256 GPUs, and as many series with prometheus-client."""
     sweeps = _Sweeps(GPU_SOURCE="simulated", SIMULATED_GPUS=MANY_GPUS)
-    gpus = sweeps.runtime.services.gpus
+    gpus = sweeps.runtime.services.gpus.service
     task = gpus.tasks.register([0], TaskType.TRAINING)
     taken, text = 0.0, b""
     for number in range(count):

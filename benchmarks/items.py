@@ -12,12 +12,12 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from api.datasets.hold_store import DatasetHolds
-from api.datasets.item_store import DatasetItemStore
-from api.datasets.store import DatasetStore, NewVersion
+from api.datasets.records.dataset_store import DatasetStore, NewVersion
+from api.datasets.records.hold_store import DatasetHolds
+from api.datasets.records.item_store import DatasetItemStore
 from api.db.database import Database
 from api.db.dataset_tables import media_facts
-from api.domain.dataset import Dataset, ManifestItem, write_manifest
+from api.domain.datasets.dataset import Dataset, ManifestItem, write_manifest
 from api.files.blobs import BlobStore
 from benchmarks.databases import KINDS, Bare, bare, fresh, migrated, why_not
 from benchmarks.effort import Effort

@@ -20,7 +20,7 @@ from PIL import Image
 from api.composition.datasets import DatasetParts
 from api.config import Config
 from api.db.database import Database, sqlite_url
-from api.domain.dataset import ManifestItem
+from api.domain.datasets.dataset import ManifestItem
 from api.util.clock import SystemClock
 from benchmarks.effort import Effort
 from benchmarks.rows import MEGABYTES, MILLISECONDS, SECONDS, TIMES, Row, below, without_limit

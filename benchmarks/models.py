@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from api.catalog.store import RegistryStore
+from api.catalog.registry.store import RegistryStore
 from api.db.database import Database, sqlite_url
 from api.db.registry_tables import registry_versions
 from api.files.weights.examination import examine
@@ -28,8 +28,8 @@ from api.jobs.downloads.http import open_client
 from api.jobs.pushes.failures import SingleTryClient
 from api.jobs.pushes.publish import Publisher
 from api.jobs.pushes.request import CardRule, PushedFile, PushRequest
-from api.util.addresses import ReachableHosts
-from api.util.pagination import PageRequest
+from api.util.http.addresses import ReachableHosts
+from api.util.http.pagination import PageRequest
 from benchmarks.effort import Effort
 from benchmarks.rows import MILLISECONDS, SMALL_MEGABYTES, TIMES, Row, at_least, below, cannot_run
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in

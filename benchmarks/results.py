@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
 from api.db.database import Database
 from api.files.thumbnail_files import ThumbnailStore
 from api.jobs.sampling.request import THUMBNAILS, SampleRecord
-from api.training.attempts.series import RECORD, Point, append_points, path_of
-from api.training.sample_store import StoredSample, TrainingSampleStore
+from api.training.attempts.watch.series import RECORD, Point, append_points, path_of
+from api.training.records.sample_store import StoredSample, TrainingSampleStore
 from benchmarks.databases import fresh
 from benchmarks.effort import Effort
 from benchmarks.rows import SECONDS, Row, Unit, at_least, below, without_limit

@@ -9,24 +9,24 @@ from pathlib import Path
 
 from api.composition.composition import Runtime
 from api.config import read_config
-from api.domain.access import Quota
-from api.domain.task import TaskType
-from api.domain.usage import Account
+from api.domain.access.principal import Quota
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.usage import Account
 from api.executors.fake import FakeExecutor
 from api.files.task_files import TaskStorage
-from api.gpus.hold_store import HoldStore
 from api.gpus.monitor import GPUMonitor
 from api.gpus.offers import list_offers
+from api.gpus.sharing.hold_store import HoldStore
 from api.gpus.sources.simulated import SimulatedSource
-from api.training.attempt_store import TaskStores
-from api.training.claims import AttemptClaims
-from api.training.closures import Closures
-from api.training.dispatcher import Dispatcher
-from api.training.output import TrainingOutput
-from api.training.planner import PassPlanner
-from api.training.schedule_store import ScheduleStore
-from api.training.scheduler import PassContext, plan_pass
-from api.training.store import TaskStore
+from api.training.output.output import TrainingOutput
+from api.training.queue.claims import AttemptClaims
+from api.training.queue.closures import Closures
+from api.training.queue.dispatcher import Dispatcher
+from api.training.queue.planner import PassPlanner
+from api.training.queue.scheduler import PassContext, plan_pass
+from api.training.records.attempt_store import TaskStores
+from api.training.records.task_store import TaskStore
+from api.training.schedule.store import ScheduleStore
 from api.util.clock import FakeClock
 from benchmarks.databases import KINDS, bare, fresh, why_not
 from benchmarks.effort import Effort
@@ -83,7 +83,7 @@ def _measure(effort: Effort, gpus: int, kind: str, url: str, folder: Path) -> It
 
 def _plans(effort: Effort, machine: "_Machine", queue: str, state: str) -> Iterator[Row]:
     tasks = machine.tasks.queued()
-    offers = list_offers(machine.runtime.services.gpus.state)
+    offers = list_offers(machine.runtime.services.gpus.service.state)
     around = PassContext(machine.clock.now())
     taken, note = _measure_call(lambda: plan_pass(tasks, offers, around), effort.passes)
     floor, _ = _measure_call(lambda: [gpu.uuid for _ in tasks for gpu in offers], effort.passes)
@@ -111,7 +111,7 @@ class _Machine:
         executor = FakeExecutor()
         self.runtime = Runtime(read_config(environ=settings, dotenv_path=None), self.clock, executor)
         self.runtime.prepare()
-        self.gpus = self.runtime.services.gpus
+        self.gpus = self.runtime.services.gpus.service
         self.tasks = TaskStore(self.runtime.database)
         database = self.runtime.database
         stores, storage = TaskStores.of(database), TaskStorage(folder)

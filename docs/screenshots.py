@@ -1,6 +1,6 @@
 """`python docs/screenshots.py`: takes the pictures of the page, in both themes, of a server and trainings of its own.
 
-It needs Chromium and what requirements-dev.txt names; the pictures have the system's fonts (Inter is best).
+It needs Chromium and what requirements/dev.txt names; the pictures have the system's fonts (Inter is best).
 `python docs/screenshots.py --unchanged` only notes that the pictures still show what the screens look like.
 """
 

@@ -22,7 +22,7 @@ from touring.names import KEY, WORDS, Names
 from touring.operations import operations
 from touring.servers import end_processes, main_settings, prepare
 
-from api.web.openapi_components import read_examples
+from api.web.openapi.components import read_examples
 from tests.comfyui_server import comfy_server
 from tests.local_hub import LocalHub, running_hub
 

@@ -5,7 +5,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from api.domain.alert_rule import RuleScope
+from api.domain.alerts.alert_rule import RuleScope
 
 _MIB, _GIB, _PERCENT, _HOUR, _DAY = 1024.0**2, 1024.0**3, 0.01, 3600.0, 86_400.0
 

@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from api.alerts.builtin_rules import BUILTIN_RULES
-from api.domain.alert_rule import AlertRule, Clause, Comparison
+from api.alerts.rules.builtin import BUILTIN_RULES
+from api.domain.alerts.alert_rule import AlertRule, Clause, Comparison
 from tools.prometheus_facts import FACTS, SCOPES
 from tools.prometheus_tests import render_tests
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from api.domain.alert_rule import Clause, Comparison, RuleScope
+from api.domain.alerts.alert_rule import Clause, Comparison, RuleScope
 from tools.prometheus_facts import FACTS, SCOPES
 
 if TYPE_CHECKING:

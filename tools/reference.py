@@ -26,24 +26,24 @@ sys.path.insert(0, str(ROOT))
 
 import api
 from api import errors
-from api.alerts.builtin_rules import BUILTIN_RULES
-from api.alerts.exposition import LABELS, SERIES
+from api.alerts.facts.exposition import LABELS, SERIES
+from api.alerts.rules.builtin import BUILTIN_RULES
 from api.app import create_app
 from api.composition.composition import Runtime
 from api.config import SETTINGS, Config
-from api.domain.access import PERMISSION_GROUPS, ROLE_PERMISSIONS, Permission, Role
-from api.domain.cause import RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, CauseCode
-from api.domain.event import EventType
-from api.domain.gpu import GPUStatus, Verdict
-from api.domain.progress import Stage
+from api.domain.access.principal import PERMISSION_GROUPS, ROLE_PERMISSIONS, Permission, Role
+from api.domain.machines.gpu import GPUStatus, Verdict
+from api.domain.machines.gpu_event import EventType
 from api.domain.reason import text_of
-from api.domain.training import EventKind, TaskStatus
-from api.gpus import metrics
+from api.domain.tasks.cause import RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, CauseCode
+from api.domain.tasks.progress import Stage
+from api.domain.tasks.training import EventKind, TaskStatus
+from api.gpus.health.xids import CATALOGUE
+from api.gpus.metrics import exposition as metrics
 from api.gpus.snapshot import GPUSnapshot
-from api.gpus.xids import CATALOGUE
 from api.main import main
 from api.trainers.environment import VARIABLES
-from api.util.base_path import BASE_PATH
+from api.util.http.base_path import BASE_PATH
 from api.web.operations import Operation, OperationTable
 
 #: A comment `#: …` after a member of a class, and comments above one.

@@ -27,7 +27,7 @@ _VENDOR = "api/dashboard/vendor"
 NEEDED = (
     "api/dashboard/index.html",
     "api/dashboard/app/main.js",
-    "api/web/examples/training.json",
+    "api/web/openapi/examples/training.json",
     f"{_VENDOR}/uPlot.iife.min.js",
     f"{_VENDOR}/tus.min.js",
 )

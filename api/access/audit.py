@@ -9,12 +9,12 @@ from datetime import timedelta
 
 from api.access.audit_store import BATCH, AuditStore
 from api.db.audit_chain import log
-from api.domain.audit import SERVICE, AuditEntry, AuditFilter, AuditOutcome, AuditRow, ChainCheck, ChainVerdict
+from api.domain.access.audit import SERVICE, AuditEntry, AuditFilter, AuditOutcome, AuditRow, ChainCheck, ChainVerdict
 from api.domain.reason import code_of
 from api.errors import DatabaseUnavailable
 from api.util.clock import Clock
 from api.util.copying import copy_fields
-from api.util.pagination import MAX_LIMIT, Page, PageRequest, Pagination
+from api.util.http.pagination import MAX_LIMIT, Page, PageRequest, Pagination
 from api.util.periodic import LoopOwner, PeriodicThread
 from api.web.operations import OperationTable
 

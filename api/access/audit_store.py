@@ -11,7 +11,7 @@ from api.db.audit_chain import Head, append, hash_row, lock_head, read_head, rea
 from api.db.database import Database
 from api.db.rows import maybe_time, to_seconds
 from api.db.tables import audit, audit_chain
-from api.domain.audit import SERVICE, AuditEntry, AuditFilter, AuditRecord, ChainCheck
+from api.domain.access.audit import SERVICE, AuditEntry, AuditFilter, AuditRecord, ChainCheck
 from api.domain.reason import Reason
 
 #: Rows per transaction when verifying or pruning, so that no transaction takes long.

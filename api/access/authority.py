@@ -4,8 +4,8 @@ import functools
 from collections.abc import Callable, Mapping
 
 from api.access.key_ring import KeyRing
-from api.domain.access import LOCAL, Permission, Principal
-from api.domain.read_scope import WHOLE, ReadScope
+from api.domain.access.principal import LOCAL, Permission, Principal
+from api.domain.access.read_scope import WHOLE, ReadScope
 from api.errors import Forbidden, HiddenDataset, HiddenModel, HiddenTask, NotYours, TaskIsTraining
 from api.web.operations import Operation, OperationTable, ResourceKind
 

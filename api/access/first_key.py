@@ -7,11 +7,11 @@ from pathlib import Path
 
 from api.access.store import CredentialStore
 from api.config import ConfigError
-from api.domain.access import AccessKey, Permission, Role
-from api.domain.audit import SERVICE, RequestNote, noting
+from api.domain.access.audit import SERVICE, RequestNote, noting
+from api.domain.access.principal import AccessKey, Permission, Role
 from api.errors import KeyEnded
 from api.util.clock import Clock
-from api.util.key_format import hash_of, key_id_of, new_key
+from api.util.text.key_format import hash_of, key_id_of, new_key
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from api.access.store import CredentialStore, KnownCredentials
-from api.domain.access import AccessKey, Credential, Permission, Principal, Quota, Session
+from api.domain.access.principal import AccessKey, Credential, Permission, Principal, Quota, Session
 from api.errors import (
     DatabaseUnavailable,
     Forbidden,
@@ -23,8 +23,8 @@ from api.errors import (
 )
 from api.util.clock import Clock
 from api.util.deadlines import READ_SECONDS, wait_limit
-from api.util.key_format import hash_of
 from api.util.periodic import LoopOwner, PeriodicThread
+from api.util.text.key_format import hash_of
 
 logger = logging.getLogger(__name__)
 

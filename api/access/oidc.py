@@ -22,13 +22,13 @@ from joserfc.errors import JoseError
 from api.access.key_ring import SESSION
 from api.access.service import SIGN_IN
 from api.access.store import SignIn, SignInStore
-from api.domain.access import USER_ID, Role, Session, is_reserved
+from api.domain.access.principal import USER_ID, Role, Session, is_reserved
 from api.errors import SignInFailed
-from api.util.bounded_requests import bound_session
 from api.util.clock import Clock
-from api.util.files import read_secret_file
-from api.util.key_format import hash_of, new_token
-from api.util.validation import ONE_LINE
+from api.util.files.files import read_secret_file
+from api.util.http.bounded_requests import bound_session
+from api.util.http.validation import ONE_LINE
+from api.util.text.key_format import hash_of, new_token
 
 logger = logging.getLogger(__name__)
 

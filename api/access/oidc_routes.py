@@ -7,13 +7,14 @@ from apiflask import APIBlueprint
 from flask import Response, request
 
 from api.access.routes import set_session_cookie
-from api.access.schemas import SignInMethodsAnswer, SignInQuery
+from api.access.schemas import SignInQuery
 from api.access.service import SIGN_IN
 from api.access.views import SignInMethods
-from api.domain.audit import note_refusal
+from api.domain.access.audit import note_refusal
 from api.errors import NotFound, SignInFailed
-from api.util.base_path import BASE_PATH
+from api.util.http.base_path import BASE_PATH
 from api.web.responses import answer, services
+from api.web.schemas import envelope_of
 
 if TYPE_CHECKING:
     from api.access.oidc import OIDC
@@ -28,14 +29,14 @@ _ANSWERS: dict[int, str] = {303: "Redirect.", 404: "Not found"}
 
 
 @oidc.get("/ways")
-@oidc.output(SignInMethodsAnswer)
+@oidc.output(envelope_of(SignInMethods))
 def list_sign_in_methods() -> Response:
     """List the ways to sign in.
 
     Whether keys are required, and where to sign in by OpenID Connect; null without a provider.
     """
-    known = services()
-    return answer(SignInMethods(known.access.auth, None if known.oidc is None else f"{_PLACE}/login"))
+    known = services().access
+    return answer(SignInMethods(known.service.auth, None if known.oidc is None else f"{_PLACE}/login"))
 
 
 @oidc.get("/oidc/login")
@@ -70,7 +71,7 @@ def finish_oidc_login() -> Response:
         session, cookie, next_ = _provider().finish(request.cookies.get(COOKIE), request.args)
     except SignInFailed as error:
         return _to_page(error)
-    services().access.begin_session(session)
+    services().access.service.begin_session(session)
     response = _redirect(next_)
     set_session_cookie(response, cookie)
     response.delete_cookie(COOKIE, path=_PLACE)
@@ -78,7 +79,7 @@ def finish_oidc_login() -> Response:
 
 
 def _provider() -> "OIDC":
-    provider = services().oidc
+    provider = services().access.oidc
     if provider is None:
         raise NotFound("Sign-in by OpenID Connect is not configured: set OIDC_ISSUER.")
     return provider

@@ -16,10 +16,10 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from redis.exceptions import RedisError
 
-from api.domain.access import Credential, Principal
+from api.domain.access.principal import Credential, Principal
 from api.errors import RateLimited
-from api.util.caller import network_of
 from api.util.clock import Clock
+from api.util.http.caller import network_of
 from api.web.operations import RateGroup
 
 logger = logging.getLogger(__name__)

@@ -11,18 +11,22 @@ from enum import IntEnum
 from functools import partial
 from pathlib import Path
 
+from api.domain.access.read_scope import ReadScope
 from api.domain.finding import make_finding
-from api.domain.read_scope import ReadScope
-from api.domain.training import TrainingRequest
-from api.errors import Finding, TaskNotFound
+from api.domain.tasks.training import TrainingRequest
+from api.errors import Finding, FindingText, TaskNotFound
 from api.trainers.request_texts import RequestText, list_texts, parse, texts_in
 from api.trainers.toml_text import MAX_CHARACTERS
 from api.trainers.trainer import SupportsPaths, Trainer
-from api.util.files import open_regular
-from api.util.reached_paths import UnknownTarget, is_below, reach
+from api.util.files.files import open_regular
+from api.util.files.reached_paths import UnknownTarget, is_below, reach
 
-#: The code of a refusal. It does not depend on whether the file exists.
-NOT_PERMITTED = "path_of_others"
+#: The finding about a refused path. It does not depend on whether the file exists.
+NOT_PERMITTED = FindingText(
+    "path_of_others",
+    "This path leads to files of the service or of another user.",
+    'Use a dataset ("dataset": "name"), the output of one of your tasks, or other files.',
+)
 
 #: The readable directory of a task; its other directories contain secrets, environment and log.
 _OUTPUT = "output"

@@ -7,15 +7,14 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonVal
 from pydantic_core import PydanticCustomError
 
 from api.access.service import OVERLAP_SECONDS, KeyRequest
-from api.access.views import KeyState, KeyView, NewKey, SignInMethods, Ticket, UserView, WhoAmI
-from api.domain.access import PERMISSION_GROUPS, USER_ID, Permission, Role
-from api.domain.audit import AuditFilter, AuditOutcome, AuditRow, ChainVerdict
-from api.util.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
-from api.util.suggestions import nearest
-from api.util.validation import Strict
+from api.access.views import KeyState, KeyView, UserView
+from api.domain.access.audit import AuditFilter, AuditOutcome, AuditRow
+from api.domain.access.principal import PERMISSION_GROUPS, USER_ID, Permission, Role
+from api.util.http.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
+from api.util.http.validation import Strict
+from api.util.text.suggestions import nearest
 from api.web.schemas import (
     Duration,
-    Envelope,
     Name,
     PageQuery,
     Shown,
@@ -168,42 +167,6 @@ class UserList(Shown):
     users: list[UserView]  #: all users that have or had a key
 
 
-class NewKeyAnswer(Envelope[NewKey]):
-    """A new key."""
-
-
-class KeyAnswer(Envelope[KeyView]):
-    """One key."""
-
-
-class KeyListAnswer(Envelope[KeyList]):
-    """Keys."""
-
-
-class WhoAmIAnswer(Envelope[WhoAmI]):
-    """The current user."""
-
-
-class TicketAnswer(Envelope[Ticket]):
-    """A ticket."""
-
-
-class UserAnswer(Envelope[UserView]):
-    """One user."""
-
-
-class UserListAnswer(Envelope[UserList]):
-    """Users."""
-
-
-class LoggedOutAnswer(Envelope[None]):
-    """The session has ended."""
-
-
-class SignInMethodsAnswer(Envelope[SignInMethods]):
-    """The ways to sign in."""
-
-
 _Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -257,11 +220,3 @@ class AuditPage(Shown):
 
     entries: list[AuditRow]
     pagination: Pagination
-
-
-class AuditAnswer(Envelope[AuditPage]):
-    """Audit rows."""
-
-
-class VerifyAnswer(Envelope[ChainVerdict]):
-    """The result of a verification."""

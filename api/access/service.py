@@ -10,7 +10,8 @@ from api.access.authority import Authority
 from api.access.key_ring import SESSION
 from api.access.store import CredentialStore
 from api.access.views import KeyState, KeyView, NewKey, Ticket, UserView, WhoAmI
-from api.domain.access import (
+from api.domain.access.audit import note_change
+from api.domain.access.principal import (
     AccessKey,
     Permission,
     Principal,
@@ -19,14 +20,13 @@ from api.domain.access import (
     User,
     is_reserved,
 )
-from api.domain.audit import note_change
-from api.domain.finding import make_finding
-from api.domain.usage import Usage
-from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyNotFound, UserNotFound, WrongKey
+from api.domain.finding import TIME_NOT_IN_FUTURE, make_finding
+from api.domain.tasks.usage import Usage
+from api.errors import DatabaseUnavailable, FindingText, Forbidden, Invalid, KeyNotFound, UserNotFound, WrongKey
 from api.util.clock import Clock
 from api.util.copying import copy_fields
-from api.util.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
-from api.util.pagination import Page, PageRequest, paginate
+from api.util.http.pagination import Page, PageRequest, paginate
+from api.util.text.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
 
 #: The time within which a browser must return from the OpenID Connect provider.
 SIGN_IN = timedelta(minutes=10)
@@ -80,12 +80,26 @@ class AccessService:
         """Create a key. Raises Invalid, or Forbidden if it has more permissions than `by`."""
         now = self._clock.now()
         if is_reserved(wanted.user_id):
-            raise Invalid(mistakes=[make_finding("/user_id", "user_name_reserved")])
+            raise Invalid(
+                mistakes=[
+                    make_finding(
+                        "/user_id",
+                        FindingText("user_name_reserved", "is reserved for the service; choose another name"),
+                    )
+                ]
+            )
         if claimed_key_id(wanted.user_id) is not None:
             # Every user may see the names of users.
-            raise Invalid(mistakes=[make_finding("/user_id", "user_name_is_key")])
+            raise Invalid(
+                mistakes=[
+                    make_finding(
+                        "/user_id",
+                        FindingText("user_name_is_key", "looks like a key; give the name of the user instead"),
+                    )
+                ]
+            )
         if wanted.expires_at is not None and wanted.expires_at <= now:
-            raise Invalid(mistakes=[make_finding("/expires_at", "time_not_in_future")])
+            raise Invalid(mistakes=[make_finding("/expires_at", TIME_NOT_IN_FUTURE)])
         key_id, secret = new_key()
         key = AccessKey(
             key_id=key_id,

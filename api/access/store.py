@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from api.db.database import Database
 from api.db.rows import dump_fields, read_fields, to_seconds, to_time
 from api.db.tables import access_state, keys, sessions, sign_ins, tickets, users
-from api.domain.access import AccessKey, Permission, Quota, Session, User
-from api.domain.audit import note_change
+from api.domain.access.audit import note_change
+from api.domain.access.principal import AccessKey, Permission, Quota, Session, User
 from api.errors import KeyEnded, KeyNotFound, LastAdministrator, UserNotFound
 
 _STATE = 1

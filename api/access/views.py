@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from api.domain.access import Permission, Quota, Role
-from api.domain.usage import Usage
+from api.domain.access.principal import Permission, Quota, Role
+from api.domain.tasks.usage import Usage
 
 
 class KeyState(StrEnum):

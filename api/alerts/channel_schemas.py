@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from api.alerts.channels import ChannelRequest
+from api.alerts.delivery.channels import ChannelRequest
 from api.alerts.schemas import DAY, ID, Matchers, SeverityName
 from api.alerts.views import ChannelView
-from api.domain.channel import (
+from api.domain.alerts.channel import (
     ChannelKind,
     ChannelSecret,
     ChannelSettings,
@@ -20,9 +20,9 @@ from api.domain.channel import (
     QuietHours,
     WebhookFormat,
 )
-from api.util.pagination import Pagination
-from api.util.validation import Strict
-from api.web.schemas import Envelope, PageQuery, Shown, whole
+from api.util.http.pagination import Pagination
+from api.util.http.validation import Strict
+from api.web.schemas import PageQuery, Shown, whole
 
 Number = Annotated[int, Field(ge=1, le=10_000), BeforeValidator(whole)]
 ChannelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
@@ -178,22 +178,10 @@ class ChannelList(Shown):
     pagination: Pagination
 
 
-class ChannelListAnswer(Envelope[ChannelList]):
-    """A page of channels."""
-
-
-class ChannelAnswer(Envelope[ChannelView]):
-    """One channel."""
-
-
 class QueuedTest(Shown):
     """A queued test message."""
 
     delivery_id: str
-
-
-class QueuedTestAnswer(Envelope[QueuedTest]):
-    """A queued test message."""
 
 
 class DeliveryQuery(PageQuery):
@@ -213,7 +201,3 @@ class DeliveryList(Shown):
 
     deliveries: list[DeliveryView]
     pagination: Pagination
-
-
-class DeliveryListAnswer(Envelope[DeliveryList]):
-    """A page of deliveries."""

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.domain.alert import IS_OVER, NOT_RUNNING, AlertTarget
-from api.domain.alert_rule import AlertRule, Clause, Comparison, RuleScope
-from api.domain.event import Severity
+from api.domain.alerts.alert import IS_OVER, NOT_RUNNING, AlertTarget
+from api.domain.alerts.alert_rule import AlertRule, Clause, Comparison, RuleScope
+from api.domain.machines.gpu_event import Severity
 from api.domain.reason import dump_value
-from api.util.formatting import format_long_duration
+from api.util.text.formatting import format_long_duration
 
 UNKNOWN = math.nan
 

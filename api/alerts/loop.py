@@ -14,26 +14,26 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError
 
-from api.alerts.action_plan import plan_actions
-from api.alerts.courier import Courier
-from api.alerts.current_rules import CurrentRules, KnownChannels
+from api.alerts.actions.plan import plan_actions
+from api.alerts.delivery.courier import Courier
+from api.alerts.delivery.messages import write
+from api.alerts.delivery.notifiers.notifier import Delivered
+from api.alerts.delivery.planning import Planner, is_reached, mute
 from api.alerts.evaluation import FactTable, fill, is_breaching
-from api.alerts.facts import FactTables
-from api.alerts.messages import write
-from api.alerts.notifiers.notifier import Delivered
-from api.alerts.planning import Planner, is_reached, mute
+from api.alerts.facts.facts import FactTables
+from api.alerts.records.alert_store import AlertsChanged, AlertStore
+from api.alerts.rules.current_rules import CurrentRules, KnownChannels
 from api.alerts.state_machine import REMEMBERED, AlertStateMachine, rank
-from api.alerts.store import AlertsChanged, AlertStore
 from api.alerts.tracks import Draft, Drafts
 from api.db.leadership import Leadership, LeadershipLost
-from api.domain.alert import IS_OVER, Alert, AlertState, NotificationKind
-from api.domain.alert_rule import AlertRule, RuleScope
-from api.domain.channel import AlertSnapshot, Channel
+from api.domain.alerts.alert import IS_OVER, Alert, AlertState, NotificationKind
+from api.domain.alerts.alert_rule import AlertRule, RuleScope
+from api.domain.alerts.channel import AlertSnapshot, Channel
 from api.domain.reason import Reason
 from api.errors import DatabaseUnavailable
 from api.util.clock import SLACK_SECONDS, Clock
-from api.util.ids import new_task_id
 from api.util.periodic import LoopOwner, PeriodicThread
+from api.util.text.ids import new_task_id
 
 logger = logging.getLogger(__name__)
 

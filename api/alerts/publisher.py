@@ -6,14 +6,14 @@ So it covers the changes of every server.
 from collections.abc import Callable
 from contextlib import suppress
 
-from api.alerts.rows import PERSONAL
-from api.alerts.store import AlertStore
+from api.alerts.records.alert_store import AlertStore
+from api.alerts.records.rows import PERSONAL
 from api.alerts.views import show_alert
-from api.domain.alert import Alert, AlertHistoryRow
+from api.domain.alerts.alert import Alert, AlertHistoryRow
 from api.errors import DatabaseUnavailable
 from api.events.publisher import EventTail
 from api.streaming.models import Message, MessageType, Topic
-from api.util.envelope import encode_message
+from api.util.http.envelope import encode_message
 from api.util.periodic import LoopOwner, PeriodicThread
 
 #: Seconds between two polls for other servers' changes.

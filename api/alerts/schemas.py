@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from api.alerts.service import SilenceRequest
-from api.alerts.views import AlertDetailView, AlertView, RuleView, SilenceView
-from api.domain.alert import AlertCounts, AlertFilter, Matcher, ShownState
-from api.domain.alert_action import ActionKind
-from api.domain.alert_rule import AlertMetric, AlertRule, Clause, Comparison, RuleScope
-from api.domain.event import Severity
-from api.util.masking import mask_secrets
-from api.util.pagination import Pagination
-from api.util.validation import Strict
-from api.web.schemas import Duration, Envelope, Name, PageQuery, Shown, Time, moment, utc
+from api.alerts.views import AlertView, RuleView, SilenceView
+from api.domain.alerts.alert import AlertCounts, AlertFilter, Matcher, ShownState
+from api.domain.alerts.alert_action import ActionKind
+from api.domain.alerts.alert_rule import AlertMetric, AlertRule, Clause, Comparison, RuleScope
+from api.domain.machines.gpu_event import Severity
+from api.util.http.pagination import Pagination
+from api.util.http.validation import Strict
+from api.util.text.masking import mask_secrets
+from api.web.schemas import Duration, Name, PageQuery, Shown, Time, moment, utc
 
 #: Seconds in a day.
 DAY = 86_400.0
@@ -102,18 +102,6 @@ class AlertList(Shown):
     pagination: Pagination
 
 
-class AlertListAnswer(Envelope[AlertList]):
-    """A page of alerts."""
-
-
-class AlertAnswer(Envelope[AlertView]):
-    """One alert."""
-
-
-class AlertDetailAnswer(Envelope[AlertDetailView]):
-    """One alert with its history."""
-
-
 # -- silences ----------------------------------------------------------------------------------------------------------
 
 
@@ -157,14 +145,6 @@ class SilenceList(Shown):
 
     silences: list[SilenceView]
     pagination: Pagination
-
-
-class SilenceListAnswer(Envelope[SilenceList]):
-    """A page of silences."""
-
-
-class SilenceAnswer(Envelope[SilenceView]):
-    """One silence."""
 
 
 RuleId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", min_length=1, max_length=64)]
@@ -298,19 +278,3 @@ class MetricList(Shown):
     """The metrics that rules can use."""
 
     metrics: list[AlertMetric]  #: all metrics that rules may use
-
-
-class RuleListAnswer(Envelope[RuleList]):
-    """A page of rules."""
-
-
-class RuleAnswer(Envelope[RuleView]):
-    """One rule."""
-
-
-class RuleResultAnswer(Envelope[RuleResult]):
-    """A rule as stored."""
-
-
-class MetricListAnswer(Envelope[MetricList]):
-    """The metrics that rules can use."""

@@ -4,23 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from api.alerts.action_store import ActionStore
-from api.alerts.channels import check_id
-from api.alerts.outbox_store import OutboxStore
-from api.alerts.rows import PERSONAL
-from api.alerts.rule_store import RuleStore
-from api.alerts.store import AlertStore
+from api.alerts.delivery.channels import check_id
+from api.alerts.records.action_store import ActionStore
+from api.alerts.records.alert_store import AlertStore
+from api.alerts.records.outbox_store import OutboxStore
+from api.alerts.records.rows import PERSONAL
+from api.alerts.records.rule_store import RuleStore
 from api.alerts.views import AlertDetailView, AlertView, SilenceView, show_alert, show_silence
-from api.domain.access import Permission, Principal
-from api.domain.alert import Alert, AlertCounts, AlertFilter, Matcher, Silence
-from api.domain.alert_action import show_action
-from api.domain.channel import DeliveryFilter
-from api.domain.finding import make_finding
-from api.domain.read_scope import current_scope
-from api.errors import AlertNotFound, Conflict, Invalid, NotYours, TaskNotFound
+from api.domain.access.principal import Permission, Principal
+from api.domain.access.read_scope import current_scope
+from api.domain.alerts.alert import Alert, AlertCounts, AlertFilter, Matcher, Silence
+from api.domain.alerts.alert_action import show_action
+from api.domain.alerts.channel import DeliveryFilter
+from api.domain.finding import TIME_NOT_IN_FUTURE, make_finding
+from api.errors import AlertNotFound, Conflict, FindingText, Invalid, NotYours, TaskNotFound
 from api.util.clock import Clock
-from api.util.ids import new_task_id
-from api.util.pagination import Page, PageRequest
+from api.util.http.pagination import Page, PageRequest
+from api.util.text.ids import new_task_id
 
 #: Longest silence, since a forgotten silence would hide alerts forever.
 LONGEST_SILENCE = timedelta(days=30)
@@ -93,7 +93,7 @@ class AlertService:
         """
         self._find_to_change(alert_id, by)
         if until is not None and until <= self._clock.now():
-            raise Invalid(mistakes=[make_finding("/until", "time_not_in_future")])
+            raise Invalid(mistakes=[make_finding("/until", TIME_NOT_IN_FUTURE)])
         alert = self._store.acknowledge(alert_id, by.actor, until, comment, self._clock.now())
         self._on_change()
         return show_alert(alert)
@@ -139,9 +139,23 @@ class AlertService:
                 f'"owner" with the value "{owner}", or "task_id" with the id of one of your tasks.'
             )
         if request.ends_at <= max(now, starts_at):
-            raise Invalid(mistakes=[make_finding("/until", "time_not_after_start")])
+            raise Invalid(
+                mistakes=[
+                    make_finding(
+                        "/until", FindingText("time_not_after_start", "must be in the future and after the start")
+                    )
+                ]
+            )
         if request.ends_at - starts_at > LONGEST_SILENCE:
-            raise Invalid(mistakes=[make_finding("/until", "silence_too_long", days=LONGEST_SILENCE.days)])
+            raise Invalid(
+                mistakes=[
+                    make_finding(
+                        "/until",
+                        FindingText("silence_too_long", "must be at most {days} days after the start"),
+                        days=LONGEST_SILENCE.days,
+                    )
+                ]
+            )
         self._check_limit(owner, now)
         silence_id = new_task_id("silence", now)
         made = Silence(silence_id, request.matchers, starts_at, request.ends_at, by.actor, request.comment, now, owner)

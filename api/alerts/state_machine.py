@@ -23,9 +23,9 @@ from api.alerts.evaluation import (
     worse,
 )
 from api.alerts.tracks import Draft, Drafts, Track, TrackKey, fingerprint
-from api.domain.alert import RULE_GONE, TARGET_GONE, Alert, AlertState, AlertTarget, NotificationKind
-from api.domain.alert_rule import AlertRule, RuleScope
-from api.domain.event import Severity
+from api.domain.alerts.alert import RULE_GONE, TARGET_GONE, Alert, AlertState, AlertTarget, NotificationKind
+from api.domain.alerts.alert_rule import AlertRule, RuleScope
+from api.domain.machines.gpu_event import Severity
 from api.domain.reason import Reason
 from api.util.clock import Clock
 

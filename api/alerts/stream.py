@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from api.domain.read_scope import ReadScope, current_scope
+from api.domain.access.read_scope import ReadScope, current_scope
 from api.streaming.addresses import Opener, StreamRequest
 from api.streaming.broker import Broker, MissedMessages
 from api.streaming.delivery import Frames

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.domain.alert import Alert, AlertChange, AlertNotification, AlertTarget, NotificationKind
-from api.domain.alert_action import PlannedAction
-from api.domain.alert_rule import AlertRule
+from api.domain.alerts.alert import Alert, AlertChange, AlertNotification, AlertTarget, NotificationKind
+from api.domain.alerts.alert_action import PlannedAction
+from api.domain.alerts.alert_rule import AlertRule
 from api.domain.reason import Reason, ReasonOrText, text_of
 
 #: The ids of a rule and of its target.

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api.domain.alert import Alert, AlertHistoryRow, Matcher, ShownState, Silence
-from api.domain.alert_action import ActionKind, ActionView
-from api.domain.alert_rule import AlertRule, RuleScope
-from api.domain.channel import Channel, ChannelKind, ChannelSettings, DeliveryView
-from api.domain.event import Severity
+from api.domain.alerts.alert import Alert, AlertHistoryRow, Matcher, ShownState, Silence
+from api.domain.alerts.alert_action import ActionKind, ActionView
+from api.domain.alerts.alert_rule import AlertRule, RuleScope
+from api.domain.alerts.channel import Channel, ChannelKind, ChannelSettings, DeliveryView
+from api.domain.machines.gpu_event import Severity
 from api.util.copying import copy_fields
 
 

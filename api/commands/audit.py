@@ -9,7 +9,7 @@ from api.access.audit_store import AuditStore
 from api.config import Config, ConfigError, program, read_config, refuse
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
-from api.domain.audit import ChainVerdict
+from api.domain.access.audit import ChainVerdict
 from api.errors import DatabaseUnavailable
 
 _ANCHOR = re.compile(r"(?P<id>[0-9]{1,18}):(?P<hash>[0-9a-f]{64})")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from api.composition.backups import make_backup, restore_backup
 from api.config import Config, ConfigError, program, read_config, refuse
-from api.db.backup_file import BackupError
+from api.db.backups.file import BackupError
 from api.db.database_url import DatabaseError
 from api.db.privacy import UMASK
 

@@ -8,7 +8,7 @@ from api.composition.composition import prepare_trainer_user
 from api.composition.gpu_source import create_source
 from api.composition.installation import build_installation_check, read_needs
 from api.config import ConfigError, program, read_config, refuse
-from api.domain.installation import ProblemSeverity, TrainerInstallation
+from api.domain.machines.installation import ProblemSeverity, TrainerInstallation
 from api.util.clock import SystemClock
 
 _USAGE = """\

@@ -22,13 +22,13 @@ from api.config import Config, ConfigError, program, read_config, refuse
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
 from api.db.privacy import UMASK, make_private_directory
-from api.domain.access import OPERATOR, Role
-from api.domain.audit import RequestNote, noting
+from api.domain.access.audit import RequestNote, noting
+from api.domain.access.principal import OPERATOR, Role
 from api.errors import Finding, ServiceError
 from api.util.clock import SystemClock
-from api.util.key_format import new_key
-from api.util.pagination import MAX_LIMIT, PageRequest
-from api.util.validation import mistakes_in
+from api.util.http.pagination import MAX_LIMIT, PageRequest
+from api.util.http.validation import mistakes_in
+from api.util.text.key_format import new_key
 from api.web.operations import ResourceKind
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from api.composition.alerts import build_courier
-from api.composition.celery_transport import run_worker
-from api.composition.tracing import Tracing
+from api.composition.observability.celery_transport import run_worker
+from api.composition.observability.tracing import Tracing
 from api.config import ConfigError, program, read_config, refuse
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError

@@ -1,6 +1,7 @@
 """Build the parts of authentication and authorization."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,22 +13,31 @@ from api.access.key_ring import KeyRing
 from api.access.readable_paths import PathAccess, PathOwners, PathRule, ReadablePaths
 from api.access.service import AccessService, UsageOf
 from api.access.store import CredentialStore, SignInStore
-from api.catalog.comfyui_link_store import LinkedVersions
 from api.composition.roots import datasets_root, model_directories, registry_root
 from api.config import SETTINGS, Config, cache_roots, child_environment
-from api.datasets.store import DatasetStore
+from api.datasets.records.dataset_store import DatasetStore
 from api.db.database import Database
-from api.domain.access import Quota, Role
-from api.domain.read_scope import ReadScope
+from api.domain.access.principal import Quota, Role
+from api.domain.access.read_scope import ReadScope
 from api.files.blobs import BlobStore
 from api.files.task_files import tasks_directory
-from api.training.store import TaskStore
+from api.samples.links.store import LinkedVersions
+from api.training.records.task_store import TaskStore
 from api.util.clock import Clock
 from api.web.operations import ResourceKind
 
 if TYPE_CHECKING:
     from api.access.oidc import OIDC
     from api.access.rates import RateLimits
+
+
+@dataclass(frozen=True, slots=True)
+class AccessServices:
+    """The services of access that routes call."""
+
+    service: AccessService
+    oidc: "OIDC | None"  #: None: no provider is configured
+    audit: AuditTrail
 
 
 class AccessParts:
@@ -63,6 +73,10 @@ class AccessParts:
         Raises ConfigError, DatabaseUnavailable.
         """
         return self._first_key.provide() if self._needs_keys else None
+
+    def services(self) -> AccessServices:
+        """Return what routes call."""
+        return AccessServices(self.service, self.oidc, self.audit)
 
     def count_valid_keys(self) -> int:
         """Return the number of keys that neither were revoked nor have expired."""

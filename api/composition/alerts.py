@@ -9,69 +9,69 @@ from pathlib import Path
 import orjson
 
 from api.access.audit_store import AuditStore
-from api.alerts.action_loop import ActionLoop
-from api.alerts.action_runner import ActionRunner, CommandOutcome, IdleCheck, IdleCommand, IdleCommandRunner
-from api.alerts.action_store import ActionStore
-from api.alerts.builtin_rules import BUILTIN_RULES
-from api.alerts.channel_store import ChannelStore
-from api.alerts.channels import ChannelService
-from api.alerts.courier import Courier
-from api.alerts.current_rules import CurrentRules
-from api.alerts.environment_channel import EnvironmentChannel
-from api.alerts.exposition import AlertExposition
-from api.alerts.fact_store import AlertFactStore
-from api.alerts.facts import REPORTED_SCOPES, FactSources, FactTables, People, ReportingMachines
-from api.alerts.gpu_facts import GPUFacts
-from api.alerts.heartbeat import Heartbeat
-from api.alerts.idle_copies import ChosenCopies
-from api.alerts.idle_ends import ConfiguredEnd, IdleEnds, MachineEnd
-from api.alerts.idle_pushes import ChosenPushes
-from api.alerts.idle_store import IdleStore
+from api.alerts.actions.loop import ActionLoop
+from api.alerts.actions.runner import ActionRunner, CommandOutcome, IdleCheck, IdleCommand, IdleCommandRunner
+from api.alerts.delivery.channels import ChannelService
+from api.alerts.delivery.courier import Courier
+from api.alerts.delivery.environment_channel import EnvironmentChannel
+from api.alerts.delivery.heartbeat import Heartbeat
+from api.alerts.delivery.notifiers.addresses import AddressGuard
+from api.alerts.delivery.notifiers.apprise_channel import AppriseNotifier
+from api.alerts.delivery.notifiers.notifier import AddressRefused, Notifier
+from api.alerts.delivery.notifiers.webhook import WebhookNotifier, ping
+from api.alerts.delivery.outbox import Outbox
+from api.alerts.delivery.thread_senders import ThreadSenders
+from api.alerts.delivery.worker_senders import WorkerSenders
+from api.alerts.facts.exposition import AlertExposition
+from api.alerts.facts.facts import REPORTED_SCOPES, FactSources, FactTables, People, ReportingMachines
+from api.alerts.facts.gpu_facts import GPUFacts
+from api.alerts.facts.site_facts import DiskFacts, NodeFacts, ServiceFacts, ServiceSources, StartLog, machine_scope
+from api.alerts.facts.task_facts import TaskFacts
+from api.alerts.idle.copies import ChosenCopies
+from api.alerts.idle.ends import ConfiguredEnd, IdleEnds, MachineEnd
+from api.alerts.idle.pushes import ChosenPushes
+from api.alerts.idle.store import IdleStore
 from api.alerts.loop import AlertLoop, EmergencyNotifier, Section
-from api.alerts.notifiers.addresses import AddressGuard
-from api.alerts.notifiers.apprise_channel import AppriseNotifier
-from api.alerts.notifiers.notifier import AddressRefused, Notifier
-from api.alerts.notifiers.webhook import WebhookNotifier, ping
-from api.alerts.outbox import Outbox
-from api.alerts.outbox_store import OutboxStore
 from api.alerts.publisher import AlertPublisher
-from api.alerts.rule_store import RuleStore
-from api.alerts.rules import RuleService
+from api.alerts.records.action_store import ActionStore
+from api.alerts.records.alert_store import AlertStore
+from api.alerts.records.channel_store import ChannelStore
+from api.alerts.records.fact_store import AlertFactStore
+from api.alerts.records.outbox_store import OutboxStore
+from api.alerts.records.rule_store import RuleStore
+from api.alerts.rules.builtin import BUILTIN_RULES
+from api.alerts.rules.current_rules import CurrentRules
+from api.alerts.rules.service import RuleService
 from api.alerts.service import AlertService
-from api.alerts.site_facts import DiskFacts, NodeFacts, ServiceFacts, ServiceSources, StartLog, machine_scope
 from api.alerts.state_machine import AlertStateMachine
-from api.alerts.store import AlertStore
-from api.alerts.task_facts import TaskFacts
-from api.alerts.thread_senders import ThreadSenders
-from api.alerts.worker_senders import WorkerSenders
 from api.composition.access import AccessParts
-from api.composition.celery_transport import CeleryTransport
 from api.composition.library import Library
+from api.composition.observability.celery_transport import CeleryTransport
 from api.composition.training import TrainingParts
 from api.config import Config, ConfigError, child_environment
 from api.db.audit_chain import log
 from api.db.database import Database
 from api.db.leadership import Leadership
 from api.db.sealing import Sealer
-from api.domain.alert import Alert
-from api.domain.alert_rule import RuleScope
-from api.domain.audit import AuditEntry
-from api.domain.channel import ChannelKind
-from api.domain.idle_end import IdleAction, IdleRule, IdleView
+from api.domain.access.audit import AuditEntry
+from api.domain.alerts.alert import Alert
+from api.domain.alerts.alert_rule import RuleScope
+from api.domain.alerts.channel import ChannelKind
+from api.domain.alerts.idle_end import IdleAction, IdleRule, IdleView
 from api.errors import DatabaseUnavailable
 from api.executors.bounded_program import run_command
-from api.gpus.hold_store import HoldStore
 from api.gpus.service import GPUService
+from api.gpus.sharing.hold_store import HoldStore
 from api.gpus.sources import host
 from api.nodes.server_identity import ServerIdentity
 from api.nodes.server_store import ServerStore
 from api.streaming.models import Message
 from api.system.storage_watch import StorageWatch
-from api.training.quotas import Quotas
-from api.training.store import TaskStore
+from api.training.queue.quotas import Quotas
+from api.training.records.task_store import TaskStore
 from api.util.clock import Clock
 from api.util.extras import describe_missing
-from api.util.ids import new_task_id
+from api.util.text.ids import new_task_id
 
 #: The leadership scope of all alerts that do not belong to one machine.
 SHARED_SCOPE = "alerts"
@@ -89,6 +89,16 @@ class AlertSources:
     quotas: Quotas | None
     training: TrainingParts
     library: Library
+
+
+@dataclass(frozen=True, slots=True)
+class AlertServices:
+    """The services of alerts that routes call."""
+
+    service: AlertService
+    rules: RuleService
+    channels: ChannelService
+    idle_ends: IdleEnds
 
 
 class AlertParts:
@@ -162,6 +172,10 @@ class AlertParts:
         self.channels = ChannelService(
             self.channel_store, self.outbox_store, sealer, notifiers, self._clock, self._note_request
         )
+
+    def services(self) -> AlertServices:
+        """Return what routes call."""
+        return AlertServices(self.service, self.rules, self.channels, self.idle_ends)
 
     def _create_outbox(self, config: Config, sealer: Sealer, notifiers: dict[ChannelKind, Notifier]) -> None:
         self.courier = Courier(self.outbox_store, sealer, notifiers, self._clock, public_url=config.public_url)
@@ -373,14 +387,14 @@ def build_action_loop(
     store = ActionStore(database)
     runner = ActionRunner(
         training.stops,
-        training.files,
-        training.holds,
+        training.services.files,
+        training.services.holds,
         TaskStore(database),
         store,
         IdleCommandRunner(_build_command(config), idle, store, clock),
         clock,
     )
-    return ActionLoop(store, runner, training.holds, node, clock, _create_note(database), on_end)
+    return ActionLoop(store, runner, training.services.holds, node, clock, _create_note(database), on_end)
 
 
 def _create_note(database: Database) -> Callable[[AuditEntry], None]:
@@ -407,7 +421,9 @@ def build_idle_ends(
     chosen = TaskStore(database).chosen_models
     copies = ChosenCopies(chosen, root, config.when_idle_copy_to)
     registry = library.registry.service
-    pushes = ChosenPushes(chosen, root, training.files, registry, library.pushes, config.when_idle_push_to)
+    pushes = ChosenPushes(
+        chosen, root, training.services.files, registry, library.catalog.pushes, config.when_idle_push_to
+    )
     end = _create_machine_end(config, rule, node)
     return IdleEnds(
         None if rule is None else ConfiguredEnd(rule, copies, pushes, end),

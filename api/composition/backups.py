@@ -13,7 +13,7 @@ from api import __version__
 from api.access.audit_store import AuditStore
 from api.composition.storage_root import NODE
 from api.config import Config
-from api.db.backup_file import (
+from api.db.backups.file import (
     Backup,
     BackupError,
     BackupFacts,
@@ -22,19 +22,19 @@ from api.db.backup_file import (
     refuse_existing,
     write_backup,
 )
+from api.db.backups.sqlite import copy_sqlite, prepare_sqlite, replace_sqlite
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
 from api.db.file_lock import FileLock
 from api.db.privacy import make_private_directory
-from api.db.sqlite_backup import copy_sqlite, prepare_sqlite, replace_sqlite
 from api.db.tables import keys
-from api.domain.audit import OPERATOR, AuditEntry
+from api.domain.access.audit import OPERATOR, AuditEntry
 from api.errors import DatabaseUnavailable
 from api.files.task_files import write_private
 from api.files.work_directory import BACKUP, RESTORE, remove_abandoned, work_directory
 
 if TYPE_CHECKING:
-    from api.db.postgres_backup import PostgresTables
+    from api.db.backups.postgresql import PostgresTables
 
 #: The most keys that one audit row lists.
 _MOST_KEYS = 100
@@ -186,7 +186,7 @@ def _file(database: Database) -> Path:
 
 def _postgres(database: Database) -> "PostgresTables":
     # Not needed with SQLite.
-    from api.db.postgres_backup import PostgresTables  # noqa: PLC0415
+    from api.db.backups.postgresql import PostgresTables  # noqa: PLC0415
 
     return PostgresTables(database.url)
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from api.alerts.channel_store import ChannelStore
-from api.catalog.downloaded import find_downloaded, write_allowances
-from api.catalog.store import RegistryStore
+from api.alerts.records.channel_store import ChannelStore
+from api.catalog.registry.store import RegistryStore
+from api.catalog.transfers.downloaded import find_downloaded, write_allowances
 from api.composition.access import AccessParts, build_readable_paths
 from api.composition.alerts import AlertParts, AlertSources
 from api.composition.datasets import DatasetParts
@@ -21,22 +21,22 @@ from api.composition.gpu_source import create_source
 from api.composition.installation import build_installation_check, needs_of
 from api.composition.library import DatasetMediaParts, Library, LibraryParts, WorkParts
 from api.composition.live import Live, TaskSources
+from api.composition.observability.process_metrics import ProcessMetrics
+from api.composition.observability.tracing import Tracing
 from api.composition.preprocessing import PreprocessingParts
-from api.composition.process_metrics import ProcessMetrics
 from api.composition.roots import model_directories, models_root
 from api.composition.run_time_settings import ChangeableParts, browse_roots, build_run_time_settings
-from api.composition.services import Services
+from api.composition.services import GPUServices, NodeServices, Services, SystemServices
 from api.composition.storage_root import name_machine, require_database, usable
-from api.composition.tracing import Tracing
 from api.composition.training import build_training
 from api.config import LOOPBACK_NAMES, Config, cache_roots, child_environment
-from api.datasets.store import DatasetFilter, DatasetStore
+from api.datasets.records.dataset_store import DatasetFilter, DatasetStore
 from api.db.database import Database, sqlite_url
-from api.domain.access import Quota
-from api.domain.event import GPUEvent
-from api.domain.read_scope import ReadScope
-from api.domain.task import TaskType
-from api.domain.training import TaskStatus
+from api.domain.access.principal import Quota
+from api.domain.access.read_scope import ReadScope
+from api.domain.machines.gpu_event import GPUEvent
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import TaskStatus
 from api.executors.attempt.log import LogWriter
 from api.executors.executor import Executor
 from api.executors.log_files import LogFiles
@@ -45,12 +45,12 @@ from api.executors.trainer_user import TrainerUser, find_trainer_user
 from api.files.disk import DiskReserve
 from api.files.task_files import write_private
 from api.gpus.documents import MetricsOptions
-from api.gpus.events import GPUEvents
 from api.gpus.fatal_xids import FatalXids
-from api.gpus.registration_store import DatabaseRegistrations
+from api.gpus.health.events import GPUEvents
+from api.gpus.health.xid_store import GPUXidStore
 from api.gpus.service import GPUService
+from api.gpus.sharing.registration_store import DatabaseRegistrations
 from api.gpus.sources import host
-from api.gpus.xid_store import GPUXidStore
 from api.logs.server_log import ServerLog
 from api.logs.service import LogService
 from api.nodes.server_store import ServerStore
@@ -62,14 +62,14 @@ from api.system.setup_service import SetupService, SetupSources
 from api.system.storage_watch import StorageWatch
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import Trainer
-from api.training.attempt_store import AttemptStore, TaskStores
-from api.training.attempts.updates import NewsDesk
-from api.training.quotas import Quotas
-from api.training.storage_meter import StorageMeter
-from api.training.store import TaskStore
-from api.training.usage_store import UsageStore
+from api.training.attempts.watch.updates import NewsDesk
+from api.training.output.storage_meter import StorageMeter
+from api.training.queue.quotas import Quotas
+from api.training.records.attempt_store import AttemptStore, TaskStores
+from api.training.records.task_store import TaskStore
+from api.training.records.usage_store import UsageStore
 from api.util.clock import Clock, SystemClock
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
 from api.web.access_log import AccessLog, HTTPMetrics
 from api.web.guard import HostPolicy, host_name
 from api.web.idempotency import DatabaseIdempotencyStore
@@ -254,7 +254,7 @@ class Runtime:
         training = self._training
         self._system: SystemService = SystemService(
             self._gpus,
-            training.pages,
+            training.services.lists,
             self._clock,
             self.config.storage_root,
             lambda: self.storage_watch.trouble,
@@ -294,7 +294,7 @@ class Runtime:
     def _setup_sources(self) -> SetupSources:
         datasets, channels, access = self.datasets.store, ChannelStore(self.database), self.access
         trainings = TaskStore(self.database, TaskType.TRAINING)
-        local = self.library.catalog.local
+        local = self.library.catalog.service.local
         return SetupSources(
             config=lambda: self.settings.current,
             settings=lambda: self.settings.list().settings,
@@ -315,68 +315,24 @@ class Runtime:
         return DatabaseIdempotencyStore(self.database, self._clock, owner, lambda other: host.is_alive(other, node))
 
     def _build_services(self) -> Services:
-        datasets, media, library, training = self.datasets, self._media, self.library, self._training
         return Services(
-            gpus=self._gpus,
-            training=training.service,
-            trainings=training.pages,
-            details=training.details,
-            changes=training.changes,
-            stops=training.training_stops,
-            training_files=training.files,
-            saving=training.saving,
-            exports=training.exports,
-            training_samples=training.samples,
-            sample_rendering=training.rendering,
-            comfyui_links=training.comfyui_links,
-            sample_sets=training.sample_sets,
-            workflows=training.workflows,
-            comparison=training.comparison,
-            sweeps=training.sweeps,
-            retention=training.retention,
-            datasets=datasets.service,
-            registered=datasets.registered,
-            items=datasets.items,
-            captions=datasets.captions,
-            item_edits=datasets.item_edits,
-            splits=datasets.splits,
-            caches=datasets.cache_list,
-            uploads=library.uploads.service,
-            forms=library.uploads.forms,
-            export=media.export,
-            checker=media.checker,
-            thumbnails=media.thumbnails,
-            item_files=media.item_files,
-            as_trained=media.as_trained,
-            preprocessing=library.works,
-            captioning=library.captioning,
+            training=self._training.services,
+            samples=self._training.samples,
+            gpus=GPUServices(self._gpus, self._training.power_limits),
+            datasets=self.library.datasets,
+            catalog=self.library.catalog,
+            presets=self.library.presets,
             logs=self._logs,
-            models=library.catalog,
-            examiner=library.examiner,
-            settings=library.settings,
-            presets=library.presets,
-            run_time_settings=self.settings,
-            files=FileBrowser(self._paths, lambda is_admin: browse_roots(self.settings, is_admin), self._root),
-            setup=SetupService(self._setup_sources(), self._clock),
-            registry=library.registry.service,
-            samples=library.registry.samples,
-            downloads=library.downloads,
-            pushes=library.pushes,
-            system=self._system,
-            nodes=self.nodes,
-            servers=self.servers,
-            orphans=training.orphans,
-            holds=training.holds,
-            schedule=training.schedule,
-            power_limits=training.power_limits,
-            access=self.access.service,
-            oidc=self.access.oidc,
+            system=SystemServices(
+                service=self._system,
+                settings=self.settings,
+                files=FileBrowser(self._paths, lambda is_admin: browse_roots(self.settings, is_admin), self._root),
+                setup=SetupService(self._setup_sources(), self._clock),
+            ),
+            nodes=NodeServices(self.nodes, self.servers),
+            access=self.access.services(),
+            alerts=self.alerts.services(),
             idempotency=self._build_idempotency(),
-            audit=self.access.audit,
-            alerts=self.alerts.service,
-            rules=self.alerts.rules,
-            idle_ends=self.alerts.idle_ends,
-            channels=self.alerts.channels,
             clock=self._clock,
         )
 
@@ -433,8 +389,8 @@ class Runtime:
             self.quotas.meter.start()
         self.installation.start()
         self._fatal_xids.start()
-        self.services.gpus.start_monitoring()
-        self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
+        self.services.gpus.service.start_monitoring()
+        self.services.gpus.service.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.nodes.start()
         self.servers.start()
         self.live.start()
@@ -466,7 +422,7 @@ class Runtime:
         self.nodes.stop()
         self._fatal_xids.stop()
         self.installation.stop()
-        self.services.gpus.stop_monitoring()
+        self.services.gpus.service.stop_monitoring()
         if self.quotas is not None:
             self.quotas.meter.stop()
         self.settings.stop()

@@ -9,28 +9,27 @@ from pathlib import Path
 from api.access.readable_paths import ReadablePaths
 from api.composition.slurm import ClusterLocations, SlurmParts
 from api.config import Config, child_environment
-from api.datasets.references import DatasetReferences
+from api.datasets.versions.references import DatasetReferences
 from api.db.database import Database
 from api.db.file_lock import FileLock
 from api.db.leadership import Leaders, Leadership
-from api.domain.media import Decoder
-from api.domain.task import TaskType
-from api.domain.training import TaskSummary
+from api.domain.datasets.media import Decoder
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import TaskSummary
 from api.executors.executor import Executor
 from api.executors.local import LocalExecutor
 from api.executors.trainer_user import TrainerUser
 from api.files.disk import DiskReserve
 from api.files.task_files import TaskStorage
-from api.gpus.events import GPUEvents
-from api.gpus.hold_store import HoldStore
+from api.gpus.health.events import GPUEvents
 from api.gpus.offers import list_pids, name_gpus
 from api.gpus.service import GPUService
+from api.gpus.sharing.hold_store import HoldStore
 from api.gpus.sources import host
 from api.nodes.server_identity import ServerIdentity
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Trainer
-from api.training.attempt_store import AttemptStore, ObservedAttempts, TaskStores
 from api.training.attempts.checks import AttemptChecks, HangLimits
 from api.training.attempts.draining import GPUDraining
 from api.training.attempts.ending import AttemptEnding
@@ -42,24 +41,25 @@ from api.training.attempts.starter import AttemptStarter
 from api.training.attempts.stopping import AttemptStopping, StopTimes
 from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
-from api.training.attempts.updates import TrainingNews
-from api.training.attempts.watches import Watches
-from api.training.claims import AttemptClaims
-from api.training.closures import Closures, NeighbourRule
-from api.training.cluster_window import ClusterWindow
+from api.training.attempts.watch.updates import TrainingNews
+from api.training.attempts.watch.watches import Watches
 from api.training.dataset_use import CacheUse
-from api.training.dispatcher import Dispatcher
-from api.training.forecast import QueueForecast
 from api.training.intake import Intake
-from api.training.loop import Leaderships, ThreadOwner, TrainingLoop
-from api.training.making_room import MakingRoom
-from api.training.output import TrainingOutput
-from api.training.planner import PassPlanner, PlacementRules
-from api.training.preemption import Preemption
-from api.training.quotas import Quotas
-from api.training.schedule_store import ScheduleStore
-from api.training.store import TaskStore
-from api.training.task_slots import SlotLimits
+from api.training.output.output import TrainingOutput
+from api.training.queue.claims import AttemptClaims
+from api.training.queue.closures import Closures, NeighbourRule
+from api.training.queue.cluster_window import ClusterWindow
+from api.training.queue.dispatcher import Dispatcher
+from api.training.queue.forecast import QueueForecast
+from api.training.queue.loop import Leaderships, ThreadOwner, TrainingLoop
+from api.training.queue.making_room import MakingRoom
+from api.training.queue.planner import PassPlanner, PlacementRules
+from api.training.queue.preemption import Preemption
+from api.training.queue.quotas import Quotas
+from api.training.records.attempt_store import AttemptStore, ObservedAttempts, TaskStores
+from api.training.records.task_store import TaskStore
+from api.training.schedule.store import ScheduleStore
+from api.training.slots import SlotLimits
 from api.util.clock import Clock
 from api.util.periodic import PeriodicThread
 

@@ -8,7 +8,7 @@ import zlib
 from api import __version__
 from api.config import Config
 from api.db.database import Database
-from api.domain.node import NodeLocation
+from api.domain.machines.node import NodeLocation
 from api.gpus.service import GPUService
 from api.nodes.fleet_store import FleetStore
 from api.nodes.server_identity import ServerIdentity

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from api.config import Config, child_environment
-from api.domain.reading import DriverVersions, GPUIdentity, SourceName
+from api.domain.machines.reading import DriverVersions, GPUIdentity, SourceName
 from api.executors.trainer_user import TrainerUser
 from api.gpus.sources.source import GPUFault, GPUSource, SourceFault
 from api.gpus.state import GPUState

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from api.access.readable_paths import ReadablePaths
-from api.catalog.model_uploads import ModelUploads
-from api.catalog.settings import SettingsService
+from api.catalog.base_models.examination import WeightsExaminer
+from api.catalog.base_models.service import CatalogService
+from api.catalog.base_models.settings import SettingsService
+from api.catalog.registry.service import Registry
+from api.catalog.registry.uploads import ModelUploads
+from api.catalog.transfers.downloads import DownloadService
+from api.catalog.transfers.pushes import PushService
 from api.composition.datasets import DatasetParts
 from api.composition.execution import TaskKinds, slot_limits
 from api.composition.models import (
@@ -20,27 +25,34 @@ from api.composition.models import (
 from api.composition.preprocessing import PreprocessingParts
 from api.composition.training import TrainingParts
 from api.config import Config
-from api.datasets.as_trained import AsTrained
-from api.datasets.check import DatasetChecker
-from api.datasets.export import DatasetExport
-from api.datasets.follow_up import UploadFollowUp
-from api.datasets.form_uploads import FormUploads
-from api.datasets.intake import UploadProcessor
-from api.datasets.items import ItemFiles
-from api.datasets.joining import Joining
-from api.datasets.media import DatasetMedia
-from api.datasets.media_facts import MediaFactsStore
-from api.datasets.path_media import PathMedia
-from api.datasets.result_recorder import RecordsResult, ResultRecorder
-from api.datasets.service import NoQuota, StorageQuota
-from api.datasets.thumbnails import Thumbnails
-from api.datasets.trainer_rules import RuleBook
-from api.datasets.upload_store import UploadStore
-from api.datasets.uploads import UploadLimits, UploadService
+from api.datasets.caches.listing import DatasetCacheList
+from api.datasets.caption_edits import CaptionEditor
+from api.datasets.captions.generation import CaptioningService
+from api.datasets.checks.as_trained import AsTrained
+from api.datasets.checks.service import DatasetChecker
+from api.datasets.checks.trainer_rules import RuleBook
+from api.datasets.item_edits import ItemEditor
+from api.datasets.items.items import DatasetItems, ItemFiles
+from api.datasets.items.joining import Joining
+from api.datasets.items.media import DatasetMedia
+from api.datasets.items.path_media import PathMedia
+from api.datasets.items.thumbnails import Thumbnails
+from api.datasets.preparation.follow_up import UploadFollowUp
+from api.datasets.preparation.result_recorder import RecordsResult, ResultRecorder
+from api.datasets.preparation.service import PreprocessingService
+from api.datasets.records.media_facts import MediaFactsStore
+from api.datasets.records.upload_store import UploadStore
+from api.datasets.registered.directories import RegisteredDirectories
+from api.datasets.service import DatasetService, NoQuota, StorageQuota
+from api.datasets.uploads.form_uploads import FormUploads
+from api.datasets.uploads.intake import UploadProcessor
+from api.datasets.uploads.service import UploadLimits, UploadService
+from api.datasets.versions.export import DatasetExport
+from api.datasets.versions.splitting import DatasetSplitter
 from api.db.database import Database
-from api.domain.media import Decoder
-from api.domain.task import TaskType
-from api.domain.upload import UploadKind
+from api.domain.datasets.media import Decoder
+from api.domain.datasets.upload import UploadKind
+from api.domain.tasks.task import TaskType
 from api.files.archives.expander import Expander
 from api.files.archives.limits import ArchiveLimits
 from api.files.media.decoder import MediaDecoder
@@ -58,13 +70,14 @@ from api.jobs.kinds import (
 from api.jobs.trainer import JobTrainer
 from api.presets.service import PresetService
 from api.presets.store import PresetStore
+from api.samples.library.service import Samples
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
-from api.trainers.diffusion_pipe.forms import convert_forms
-from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.preset_check import check_preset
-from api.trainers.diffusion_pipe.settings import describe_settings
+from api.trainers.diffusion_pipe.checks.preset_check import check_preset
+from api.trainers.diffusion_pipe.config.forms import convert_forms
+from api.trainers.diffusion_pipe.key_descriptions import describe_settings
+from api.trainers.diffusion_pipe.models.model_types import MODELS
 from api.trainers.trainer import DatasetRules, Trainer
-from api.training.quotas import Quotas
+from api.training.queue.quotas import Quotas
 from api.util.clock import Clock
 
 
@@ -133,6 +146,41 @@ class LibraryParts:
     paths: ReadablePaths  #: decides which files a caller may name
 
 
+@dataclass(frozen=True, slots=True)
+class DatasetServices:
+    """The services of datasets that routes call."""
+
+    service: DatasetService
+    registered: RegisteredDirectories
+    items: DatasetItems
+    item_edits: ItemEditor
+    item_files: ItemFiles
+    captions: CaptionEditor
+    captioning: CaptioningService
+    splits: DatasetSplitter
+    caches: DatasetCacheList
+    uploads: UploadService
+    forms: FormUploads
+    preprocessing: PreprocessingService
+    checker: DatasetChecker
+    thumbnails: Thumbnails
+    as_trained: AsTrained
+    export: DatasetExport
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogServices:
+    """The services of models that routes call."""
+
+    service: CatalogService
+    examiner: WeightsExaminer
+    settings: SettingsService
+    registry: Registry
+    samples: Samples
+    downloads: DownloadService
+    pushes: PushService
+
+
 class Library:
     """Every part that starts tasks other than trainings. The constructor starts nothing."""
 
@@ -154,15 +202,36 @@ class Library:
         decoder, bound = media.decoder, (quotas or NoQuota()).require_storage
         self.registry = RegistryParts(config, database, training, clock, decoder, bound)
         self.uploads = UploadParts(config, database, datasets, decoder, clock, quotas, self.registry)
-        self.works = preprocessing.service(training, self.uploads.forms.get)
-        self.captioning = preprocessing.captioning(training, self.works)
-        self.catalog = build_catalog(config, database)
-        self.examiner = build_examiner(config, self.uploads.service.find_file, parts.paths)
-        self.settings = SettingsService(MODELS, describe_settings, convert_forms)
+        works = preprocessing.service(training, self.uploads.forms.get)
+        self.uploads.intake.set_follow_up(UploadFollowUp(works.start).start)
         self.presets = PresetService(PresetStore(database), check_preset, clock)
-        self.downloads = build_downloads(config, database, training, clock, trainers_group, quotas)
-        self.pushes = build_pushes(config, database, training, self.registry, clock)
-        self.uploads.intake.set_follow_up(UploadFollowUp(self.works.start).start)
+        self.datasets = DatasetServices(
+            service=datasets.service,
+            registered=datasets.registered,
+            items=datasets.items,
+            item_edits=datasets.item_edits,
+            item_files=media.item_files,
+            captions=datasets.captions,
+            captioning=preprocessing.captioning(training, works),
+            splits=datasets.splits,
+            caches=datasets.cache_list,
+            uploads=self.uploads.service,
+            forms=self.uploads.forms,
+            preprocessing=works,
+            checker=media.checker,
+            thumbnails=media.thumbnails,
+            as_trained=media.as_trained,
+            export=media.export,
+        )
+        self.catalog = CatalogServices(
+            service=build_catalog(config, database),
+            examiner=build_examiner(config, self.uploads.service.find_file, parts.paths),
+            settings=SettingsService(MODELS, describe_settings, convert_forms),
+            registry=self.registry.service,
+            samples=self.registry.samples,
+            downloads=build_downloads(config, database, training, clock, trainers_group, quotas),
+            pushes=build_pushes(config, database, training, self.registry, clock),
+        )
 
     def start(self) -> None:
         """Start the loops of datasets, uploads and models."""

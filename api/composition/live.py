@@ -13,9 +13,9 @@ from api.access.authority import Authority
 from api.alerts.stream import create_alerts_stream
 from api.config import Config, ConfigError
 from api.db.database import Database
-from api.domain.access import Permission, current_principal
-from api.domain.event import GPUEvent
-from api.domain.read_scope import ReadScope, current_scope
+from api.domain.access.principal import Permission, current_principal
+from api.domain.access.read_scope import ReadScope, current_scope
+from api.domain.machines.gpu_event import GPUEvent
 from api.errors import Forbidden
 from api.events.messages import system_message
 from api.events.publisher import EventTail, MessageSink, TaskMessageSink, TaskPublisher
@@ -36,13 +36,13 @@ from api.streaming.models import StreamEnding, Topic
 from api.streaming.permits import Permits
 from api.streaming.query_parameters import StreamQuery, read_query, some_of
 from api.streaming.subscription import Subscription, TooSlow
-from api.training.attempt_store import AttemptStore
-from api.training.attempts.updates import NewsDesk
-from api.training.event_store import EventStore
-from api.training.store import TaskStore
-from api.training.task_progress import ProgressAnswers
-from api.util.base_path import BASE_PATH
+from api.training.attempts.watch.updates import NewsDesk
+from api.training.progress import ProgressAnswers
+from api.training.records.attempt_store import AttemptStore
+from api.training.records.event_store import EventStore
+from api.training.records.task_store import TaskStore
 from api.util.clock import Clock
+from api.util.http.base_path import BASE_PATH
 
 if TYPE_CHECKING:
     from api.streaming.redis_link import RedisLink

@@ -6,34 +6,34 @@ from pathlib import Path
 from typing import Any
 
 from api.access.readable_paths import ReadablePaths
-from api.catalog.comfyui_link_store import LinkedVersions
-from api.catalog.comfyui_links import ComfyLinks
-from api.catalog.download_request import DownloadRules
-from api.catalog.downloads import DownloadService
-from api.catalog.examination import WeightsExaminer
-from api.catalog.pushes import PushRules, PushService
-from api.catalog.registry import Registry
-from api.catalog.sample_store import RegistrySampleStore
-from api.catalog.samples import RequireStorage, Samples
-from api.catalog.service import CatalogService, FindMemory
-from api.catalog.store import RegistryStore
+from api.catalog.base_models.examination import WeightsExaminer
+from api.catalog.base_models.service import CatalogService, FindMemory
+from api.catalog.registry.sample_store import RegistrySampleStore
+from api.catalog.registry.service import Registry
+from api.catalog.registry.store import RegistryStore
+from api.catalog.transfers.download_request import DownloadRules
+from api.catalog.transfers.downloads import DownloadService
+from api.catalog.transfers.pushes import PushRules, PushService
 from api.composition.roots import model_directories, models_root, registry_root
 from api.composition.training import TrainingParts, build_task_resources
 from api.config import Config
 from api.db.database import Database
-from api.domain.measured_memory import PlannedMemory
-from api.domain.media import Decoder
-from api.domain.task import TaskType
+from api.domain.datasets.media import Decoder
+from api.domain.tasks.measured_memory import PlannedMemory
+from api.domain.tasks.task import TaskType
 from api.files.blobs import BlobStore
 from api.files.disk import require_free_space
 from api.files.weights.scan import LocalModels
+from api.samples.library.service import RequireStorage, Samples
+from api.samples.links.library_links import ComfyLinks
+from api.samples.links.store import LinkedVersions
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.checks.weights_check import check_candidate
 from api.trainers.diffusion_pipe.memory_facts import memory_facts_of
-from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.weights_check import check_candidate
+from api.trainers.diffusion_pipe.models.model_types import MODELS
 from api.training.measured_memory import MemoryRunStore, judge_memory
-from api.training.quotas import Quotas
+from api.training.queue.quotas import Quotas
 from api.util.clock import Clock
 from api.util.periodic import LoopOwner, PeriodicThread
 
@@ -126,8 +126,10 @@ class RegistryParts(LoopOwner):
         loras = config.comfyui_loras
         links = ComfyLinks(loras[0].absolute(), blobs, LinkedVersions(database)) if loras else None
         room = partial(require_free_space, blobs.root, config.min_free_disk_mb)
-        self.service = Registry(self.store, blobs, training.details, training.files, clock, links, room)
-        samples, rendered = RegistrySampleStore(database), training.samples.best
+        self.service = Registry(
+            self.store, blobs, training.services.details, training.services.files, clock, links, room
+        )
+        samples, rendered = RegistrySampleStore(database), training.samples.trainings.best
         self.samples = Samples(self.service, samples, blobs, decoder, require_storage, clock, rendered)
         self._thread = PeriodicThread("registry-collector", _COLLECT_SECONDS, self._collect)
 

@@ -18,11 +18,11 @@ from api import __version__
 from api.composition.composition import FIRST_SWEEP_SECONDS, allowed_names
 from api.composition.gpu_source import create_source
 from api.config import SETTINGS, Config, ConfigError
-from api.domain.node import NODE_NAME, NodeLocation
-from api.domain.system import Health, Readiness
+from api.domain.machines.node import NODE_NAME, NodeLocation
+from api.domain.machines.system import Health, Readiness
 from api.errors import Unavailable
 from api.gpus.documents import MetricsOptions
-from api.gpus.events import GPUEvents
+from api.gpus.health.events import GPUEvents
 from api.gpus.service import GPUService
 from api.nodes.head import HeadLink, HeadRejected, HeadUnreachable
 from api.nodes.reported_holders import ReportedHolders
@@ -30,10 +30,10 @@ from api.nodes.reporter import Reporter
 from api.nodes.shared_probe import SharedProbe
 from api.nodes.shared_storage import NodesOwnStorage
 from api.nodes.store import read_machine
-from api.util.base_path import BASE_PATH
-from api.util.bounded_answers import AnswerTooLong, TimedTransport, read_answer
 from api.util.clock import Clock, SystemClock
-from api.util.files import read_secret_file
+from api.util.files.files import read_secret_file
+from api.util.http.base_path import BASE_PATH
+from api.util.http.bounded_answers import AnswerTooLong, TimedTransport, read_answer
 from api.web.guard import HostPolicy
 from api.web.node import NodeShell
 

@@ -7,21 +7,21 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from api.catalog.sample_schemas import ModelForm, SampleForm
-from api.datasets.preprocess_schemas import UploadForm
+from api.datasets.preparation.schemas import UploadForm
+from api.samples.library.schemas import ModelForm, SampleForm
 from api.streaming.routes import STREAMS
-from api.util.base_path import BASE_PATH
-from api.util.caller import SESSION_COOKIE
-from api.util.envelope import JSON
+from api.util.http.base_path import BASE_PATH
+from api.util.http.caller import SESSION_COOKIE
+from api.util.http.envelope import JSON
 from api.web.idempotency_routes import MARK
-from api.web.openapi_components import (
+from api.web.openapi.components import (
     add_examples,
     describe_bodies,
     open_response_enums,
     require_response_fields,
     share_components,
 )
-from api.web.openapi_headers import describe_headers
+from api.web.openapi.headers import describe_headers
 from api.web.operations import Operation, OperationTable
 from api.web.schemas import Failure
 

@@ -5,17 +5,17 @@ from collections.abc import Callable
 from api.composition.datasets import DatasetParts
 from api.composition.training import TrainingParts, build_task_resources
 from api.config import Config
-from api.datasets.caption_results import CaptionResultRecorder
-from api.datasets.captioning import CaptionEndpoint, CaptioningService
-from api.datasets.derivations import DerivationStore
-from api.datasets.preprocess_results import PreprocessResultRecorder
-from api.datasets.preprocess_views import PreprocessView
-from api.datasets.preprocessing import PreprocessingService
-from api.datasets.work_files import SourceFiles
+from api.datasets.captions.generation import CaptionEndpoint, CaptioningService
+from api.datasets.captions.results import CaptionResultRecorder
+from api.datasets.preparation.results import PreprocessResultRecorder
+from api.datasets.preparation.service import PreprocessingService
+from api.datasets.preparation.views import PreprocessView
+from api.datasets.preparation.work_files import SourceFiles
+from api.datasets.records.derivations import DerivationStore
 from api.db.database import Database
-from api.domain.task import TaskType
-from api.trainers.diffusion_pipe.model_types import MODELS
-from api.training.quotas import Quotas
+from api.domain.tasks.task import TaskType
+from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.training.queue.quotas import Quotas
 from api.training.task_resources import TaskResources
 from api.util.clock import Clock
 

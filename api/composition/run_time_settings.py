@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api.access.readable_paths import ReadablePaths
-from api.alerts.notifiers.notifier import AddressRefused
+from api.alerts.delivery.notifiers.notifier import AddressRefused
 from api.composition.access import path_rules
 from api.composition.alerts import AlertParts, create_sealer
 from api.composition.datasets import DatasetParts
@@ -22,7 +22,7 @@ from api.system.settings_service import RunTimeSettings
 from api.system.settings_store import SettingsStore
 from api.trainers.diffusion_pipe.installation.check import InstallationCheck, TrainerLocation
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
-from api.training.closures import NeighbourRule
+from api.training.queue.closures import NeighbourRule
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -46,15 +46,15 @@ class ChangeableParts:
         """Give every part its present settings."""
         self.paths.rules = path_rules(config, self.database)
         self.datasets.registered.set_roots(config.dataset_directories, config.browse_roots)
-        self.library.catalog.local.roots = model_directories(config)
-        self.library.catalog.example = example_of(config)
-        self.library.captioning.endpoint = caption_endpoint(config)
+        self.library.catalog.service.local.roots = model_directories(config)
+        self.library.catalog.service.example = example_of(config)
+        self.library.datasets.captioning.endpoint = caption_endpoint(config)
         self._locate_trainer(config)
         training = self.training
         training.planner.rules = replace(training.planner.rules, max_concurrent=config.max_concurrent_tasks)
         training.stopping.times = stop_times(config)
         training.checks.hang_limits = hang_limits(config)
-        training.retention.default = retention_default(config)
+        training.services.retention.default = retention_default(config)
         training.closures.rule = NeighbourRule(config.neighbour_rule)
         training.neighbours.idle_minutes = config.neighbour_idle_minutes
         training.loop.wake()

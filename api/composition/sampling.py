@@ -5,24 +5,25 @@ from dataclasses import dataclass
 
 from api.composition.execution import TrainingDependencies
 from api.config import Config
-from api.domain.access import current_principal
-from api.domain.dataset import PinnedDataset
-from api.domain.sample_set import RequestedSamples, SampleOrder
-from api.domain.task import TaskType
-from api.domain.training import TrainingRequest
+from api.domain.access.principal import current_principal
+from api.domain.datasets.dataset import PinnedDataset
+from api.domain.samples.sample_set import RequestedSamples, SampleOrder
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import TrainingRequest
 from api.errors import Finding
 from api.files.media.decoder import MediaDecoder
 from api.jobs.kinds import SAMPLING
-from api.sampling.service import SampleSetService
-from api.training.automatic_sample_store import SampleOrderStore
-from api.training.automatic_samples import AutomaticSamples
-from api.training.exports import Exports
-from api.training.follow_up_tasks import FollowUpTasks
+from api.samples.automatic import AutomaticSamples
+from api.samples.links.training_links import ComfyModels
+from api.samples.rendering import SampleRendering, SamplerSettings
+from api.samples.service import TrainingSamples
+from api.samples.sets.service import SampleSetService, WorkflowService
 from api.training.intake import Intake
-from api.training.sample_rendering import SampleRendering, SamplerSettings
-from api.training.sample_store import TrainingSampleStore
-from api.training.samples import TrainingSamples
-from api.training.store import TaskStore
+from api.training.output.exports import Exports
+from api.training.output.follow_up_tasks import FollowUpTasks
+from api.training.records.automatic_sample_store import SampleOrderStore
+from api.training.records.sample_store import TrainingSampleStore
+from api.training.records.task_store import TaskStore
 
 
 def sampler_settings(config: Config) -> SamplerSettings:
@@ -46,6 +47,17 @@ def build_rendering(needs: TrainingDependencies, intake: Intake, exports: Export
     tasks = FollowUpTasks(TaskType.SAMPLE, SAMPLING, made, intake, needs.clock, storage)
     settings = sampler_settings(needs.config)
     return SampleRendering(tasks, trainings, TrainingSampleStore(database), settings, exports, storage)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleServices:
+    """The services of samples that routes call. Those of registered models are with the catalog."""
+
+    trainings: TrainingSamples
+    rendering: SampleRendering
+    links: ComfyModels
+    sets: SampleSetService
+    workflows: WorkflowService
 
 
 @dataclass(frozen=True, slots=True)

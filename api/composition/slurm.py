@@ -8,17 +8,17 @@ from pathlib import Path
 
 from api.config import Config
 from api.db.database import Database
-from api.domain.cluster_options import ClusterOptions
-from api.domain.gpu import GPUStatus
+from api.domain.machines.gpu import GPUStatus
 from api.domain.reason import Reason
-from api.domain.training import Attempt, AttemptStatus
+from api.domain.tasks.cluster_options import ClusterOptions
+from api.domain.tasks.training import Attempt, AttemptStatus
 from api.executors.executor import Executor, NodeState
 from api.files.task_files import task_files
-from api.gpus.circumstances import EngineStatus
+from api.gpus.health.circumstances import EngineStatus
 from api.gpus.service import GPUService
-from api.training.attempt_store import AttemptLocations, AttemptStore
 from api.training.cluster import ClusterNodes
-from api.training.cluster_window import ClusterWindow, Engine
+from api.training.queue.cluster_window import ClusterWindow, Engine
+from api.training.records.attempt_store import AttemptLocations, AttemptStore
 from api.util.clock import Clock
 
 #: Statuses of an attempt that has its GPUs and has not been observed running.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from api.alerts.channel_store import ChannelStore
+from api.alerts.records.channel_store import ChannelStore
 from api.composition.execution import (
     AttemptParts,
     Execution,
@@ -17,6 +17,7 @@ from api.composition.execution import (
 )
 from api.composition.sampling import (
     CheckedSamples,
+    SampleServices,
     build_automatic_samples,
     build_rendering,
     build_samples,
@@ -24,114 +25,116 @@ from api.composition.sampling import (
 )
 from api.config import Config, ConfigError, cache_roots, tracker_environment
 from api.db.database import Database
-from api.domain.retention import RetentionRule
-from api.domain.task import TaskType
+from api.domain.tasks.retention import RetentionRule
+from api.domain.tasks.task import TaskType
 from api.executors.executor import Executor, NodeState
 from api.files.task_files import TaskStorage
-from api.gpus.neighbour import Neighbour
+from api.gpus.power.energy import EnergyBook, EnergyMeter, EnergyStore
+from api.gpus.power.service import PowerLimits
+from api.gpus.power.store import PowerLimitStore
+from api.gpus.sharing.neighbour import Neighbour
 from api.gpus.sources import host
 from api.jobs.kinds import EXPORTS
-from api.sampling.service import SampleSetService, WorkflowService
-from api.sampling.store import SampleSetStore, WorkflowStore
+from api.samples.automatic import AutomaticSamples
+from api.samples.links.training_links import ComfyModels, LinkedModels
+from api.samples.service import TrainingSamples
+from api.samples.sets.service import SampleSetService, WorkflowService
+from api.samples.sets.store import SampleSetStore, WorkflowStore
 from api.training.after_end import AfterEnd
-from api.training.attempt_store import AttemptStore, TaskStores
 from api.training.attempts.checks import AttemptChecks
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.export_delivery import ExportDelivery
 from api.training.attempts.orphans import Orphans
 from api.training.attempts.stopping import AttemptStopping
-from api.training.attempts.watches import Watches
-from api.training.automatic_sample_store import SampleOrderStore
-from api.training.automatic_samples import AutomaticSamples
+from api.training.attempts.watch.watches import Watches
 from api.training.capacity_check import CapacityCheck
 from api.training.changes import TrainingChanges
-from api.training.checkpoint_saving import CheckpointSaving
-from api.training.closures import Closures
+from api.training.check import OptionsCheck, RequestChecker
 from api.training.cluster import ClusterNodes
-from api.training.comfyui_links import ComfyModels, LinkedModels
-from api.training.comparison import TrainingComparison
+from api.training.comparison.service import TrainingComparison
 from api.training.details import TaskLists, TrainingDetails, TrainingPages
-from api.training.dispatcher import Dispatcher
-from api.training.energy import EnergyBook, EnergyMeter, EnergyStore
-from api.training.exports import Exports
-from api.training.follow_up_tasks import FollowUpTasks
-from api.training.holds import Holds
 from api.training.intake import Intake
-from api.training.loop import TrainingLoop
-from api.training.making_room import MakingRoom
 from api.training.measured_memory import MemoryRunStore
-from api.training.neighbour_rule import Neighbours
-from api.training.orphan_store import OrphanStore
-from api.training.output import TrainingOutput
-from api.training.planner import PassPlanner
-from api.training.power_limit_store import PowerLimitStore
-from api.training.power_limits import PowerLimits
-from api.training.quotas import Quotas
-from api.training.rehearsal_files import RehearsalFiles
-from api.training.request_check import OptionsCheck, RequestChecker
-from api.training.retention import Retention
-from api.training.retention_store import RetentionStore
-from api.training.sample_rendering import SampleRendering
-from api.training.sample_store import TrainingSampleStore
-from api.training.samples import TrainingSamples
-from api.training.schedule_service import ScheduleService
+from api.training.output.checkpoint_saving import CheckpointSaving
+from api.training.output.exports import Exports
+from api.training.output.follow_up_tasks import FollowUpTasks
+from api.training.output.output import TrainingOutput
+from api.training.output.trainer_exports import TrainerExports
+from api.training.output.training_files import TrainingFiles
+from api.training.progress import LostOutput, ProgressAnswers, TaskOwners
+from api.training.queue.closures import Closures
+from api.training.queue.dispatcher import Dispatcher
+from api.training.queue.holds import Holds
+from api.training.queue.loop import TrainingLoop
+from api.training.queue.making_room import MakingRoom
+from api.training.queue.neighbour_rule import Neighbours
+from api.training.queue.planner import PassPlanner
+from api.training.queue.quotas import Quotas
+from api.training.records.attempt_store import AttemptStore, TaskStores
+from api.training.records.automatic_sample_store import SampleOrderStore
+from api.training.records.orphan_store import OrphanStore
+from api.training.records.sample_store import TrainingSampleStore
+from api.training.records.task_store import TaskStore
+from api.training.retention.rehearsal_files import RehearsalFiles
+from api.training.retention.service import Retention
+from api.training.retention.store import RetentionStore
+from api.training.schedule.service import ScheduleService
 from api.training.service import TrainingService
-from api.training.store import TaskStore
-from api.training.sweep_rule import SweepRule
-from api.training.sweep_store import SweepStore
-from api.training.sweeps import Sweeps
-from api.training.task_progress import LostOutput, ProgressAnswers, TaskOwners
+from api.training.stops import TaskStops, TrainingStops
+from api.training.sweeps.rule import SweepRule
+from api.training.sweeps.service import Sweeps
+from api.training.sweeps.store import SweepStore
 from api.training.task_resources import TaskResources
-from api.training.task_stops import TaskStops, TrainingStops
 from api.training.trackers.sender import TrackerSender
 from api.training.trackers.store import TrackerStore
 from api.training.trackers.tracker import TrackerProcess
-from api.training.trainer_exports import TrainerExports
-from api.training.training_files import TrainingFiles
 from api.util.clock import Clock
 from api.util.extras import describe_missing
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingParts:
-    """The services of trainings, and their loop."""
+class TrainingServices:
+    """The services of trainings that routes call."""
 
     service: TrainingService
+    lists: TrainingPages
     details: TrainingDetails
-    pages: TrainingPages
     changes: TrainingChanges
+    stops: TrainingStops
     files: TrainingFiles
-    training_stops: TrainingStops
     saving: CheckpointSaving
-    progress: ProgressAnswers
-    stops: TaskStops
-    intake: Intake
     exports: Exports
-    samples: TrainingSamples
-    rendering: SampleRendering
-    comfyui_links: ComfyModels
-    linked_models: LinkedModels
-    automatic: AutomaticSamples
-    trackers: tuple[TrackerSender, ...]
-    sample_sets: SampleSetService
-    workflows: WorkflowService
     comparison: TrainingComparison
     sweeps: Sweeps
     retention: Retention
+    orphans: Orphans
+    holds: Holds
+    schedule: ScheduleService
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingParts:
+    """The services of trainings and of their samples, and their loop."""
+
+    services: TrainingServices
+    samples: SampleServices
+    progress: ProgressAnswers
+    stops: TaskStops
+    intake: Intake
+    linked_models: LinkedModels
+    automatic: AutomaticSamples
+    trackers: tuple[TrackerSender, ...]
     planner: PassPlanner
     dispatcher: Dispatcher
     watches: Watches
     stopping: AttemptStopping
     checks: AttemptChecks
     loop: TrainingLoop
-    orphans: Orphans
     output: TrainingOutput
     executor: Executor
     owners: TaskOwners
-    holds: Holds
     closures: Closures
     neighbours: Neighbours
-    schedule: ScheduleService
     power_limits: PowerLimits
     energy: EnergyMeter
     cluster: Callable[[], Sequence[NodeState]]  #: the machines as the cluster knows them; empty without one
@@ -209,52 +212,52 @@ def build_training(
     own_stops = TaskStops(shown_stores, shown_progress, stopping, clock, wake)
     compared = AttemptStore(needs.database, TaskType.TRAINING)
     slurm = execution.slurm
-    return TrainingParts(
-        service=TrainingService(trainings, checker, intake, output, details, clock),
-        details=details,
-        pages=lists,
-        changes=TrainingChanges(trainings, options, output, forecast, details, clock, wake),
-        files=files,
-        training_stops=TrainingStops(trainings, own_stops, exports, details),
-        saving=CheckpointSaving(details, shown_stores, trainers, clock),
-        progress=progress,
-        stops=TaskStops(needs.stores, progress, stopping, clock, wake),
-        intake=intake,
-        exports=exports,
-        samples=samples,
-        rendering=rendering,
-        comfyui_links=ComfyModels(
-            files,
-            samples,
-            linked,
-            lambda task_id, name, file, is_linked, actor: trainings.record_link(
-                task_id, name, file, is_linked, clock.now(), actor
-            ),
+    links = ComfyModels(
+        files,
+        samples,
+        linked,
+        lambda task_id, name, file, is_linked, actor: trainings.record_link(
+            task_id, name, file, is_linked, clock.now(), actor
         ),
-        linked_models=linked,
-        automatic=build_automatic_samples(needs, orders, rendering, lambda: loop.is_here),
-        trackers=_build_trackers(needs, lambda: loop.is_here),
-        sample_sets=sets,
-        workflows=workflows,
+    )
+    services = TrainingServices(
+        service=TrainingService(trainings, checker, intake, output, details, clock),
+        lists=lists,
+        details=details,
+        changes=TrainingChanges(trainings, options, output, forecast, details, clock, wake),
+        stops=TrainingStops(trainings, own_stops, exports, details),
+        files=files,
+        saving=CheckpointSaving(details, shown_stores, trainers, clock),
+        exports=exports,
         comparison=TrainingComparison(compared, progress, samples, gpus, clock, needs.database.require_files),
         sweeps=Sweeps(sweep_store, lists, checker, intake, clock, needs.storage, wake),
         retention=retention,
+        orphans=orphans,
+        holds=Holds(
+            queue.holds, gpus, clock, loop.wake, lambda task_id: attempts.stop_seconds(tasks.get_summary(task_id))
+        ),
+        schedule=ScheduleService(queue.schedules, gpus, clock, loop.wake),
+    )
+    return TrainingParts(
+        services=services,
+        samples=SampleServices(samples, rendering, links, sets, workflows),
+        progress=progress,
+        stops=TaskStops(needs.stores, progress, stopping, clock, wake),
+        intake=intake,
+        linked_models=linked,
+        automatic=build_automatic_samples(needs, orders, rendering, lambda: loop.is_here),
+        trackers=_build_trackers(needs, lambda: loop.is_here),
         planner=queue.planner,
         dispatcher=dispatcher,
         watches=watches,
         stopping=stopping,
         checks=checks,
         loop=loop,
-        orphans=orphans,
         output=output,
         executor=execution.executor,
         owners=TaskOwners(tasks, watches),
-        holds=Holds(
-            queue.holds, gpus, clock, loop.wake, lambda task_id: attempts.stop_seconds(tasks.get_summary(task_id))
-        ),
         closures=closures,
         neighbours=neighbours,
-        schedule=ScheduleService(queue.schedules, gpus, clock, loop.wake),
         power_limits=PowerLimits(PowerLimitStore(needs.database), gpus, clock),
         energy=EnergyMeter(EnergyStore(needs.database), gpus, clock),
         cluster=tuple if slurm is None else slurm.executor.known_nodes,
@@ -326,7 +329,7 @@ def _open_neighbours(config: Config) -> list[Neighbour]:
     if not comfy and not ollama:
         return []
     # httpx takes 6 MB and 30 ms, which most servers would spend for nothing.
-    from api.gpus.neighbour_clients import ComfyNeighbour, OllamaNeighbour  # noqa: PLC0415
+    from api.gpus.sharing.neighbour_clients import ComfyNeighbour, OllamaNeighbour  # noqa: PLC0415
 
     return [*map(ComfyNeighbour, comfy), *map(OllamaNeighbour, ollama)]
 

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from api.util.setting_texts import (
+from api.util.text.setting_texts import (
     DEFAULT_RATES,
     caption_command,
     choice,

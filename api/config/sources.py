@@ -14,8 +14,8 @@ from dotenv.parser import parse_stream
 
 from api import __version__
 from api.config.settings import SETTINGS, Config
-from api.util.masking import mask_secrets
-from api.util.suggestions import nearest
+from api.util.text.masking import mask_secrets
+from api.util.text.suggestions import nearest
 
 logger = logging.getLogger("api")
 

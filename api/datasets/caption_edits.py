@@ -10,10 +10,10 @@ import re2
 from api.datasets.retrying import edit_newest
 from api.datasets.service import DatasetService, Derived, require_own_files
 from api.datasets.views import CaptionDifference, CaptionEdit, VersionView
-from api.domain.dataset import MAX_CAPTION, Dataset, ManifestItem
+from api.domain.datasets.dataset import MAX_CAPTION, Dataset, ManifestItem
 from api.domain.finding import make_finding
-from api.errors import Finding, Invalid, InvalidPattern, ItemNotFound
-from api.util.validation import MAX_MISTAKES, capped
+from api.errors import Finding, FindingText, Invalid, InvalidPattern, ItemNotFound
+from api.util.http.validation import MAX_MISTAKES, capped
 
 #: Most differences in one response.
 MOST_SHOWN = 200
@@ -108,7 +108,18 @@ def apply_edit(
         try:
             after = after_of(item)
         except _TooLong:
-            mistakes.append(make_finding("", "caption_would_be_long", path=item.path[:200], most=f"{MAX_CAPTION:,}"))
+            mistakes.append(
+                make_finding(
+                    "",
+                    FindingText(
+                        "caption_would_be_long",
+                        "The caption of {path} would have more than {most} characters.",
+                        "Shorten it, or leave the item out.",
+                    ),
+                    path=item.path[:200],
+                    most=f"{MAX_CAPTION:,}",
+                )
+            )
             if len(mistakes) > MAX_MISTAKES:
                 break
             continue

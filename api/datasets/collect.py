@@ -8,13 +8,13 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from api.datasets.hold_store import DatasetHolds
-from api.datasets.item_store import DatasetItemStore
+from api.datasets.records.hold_store import DatasetHolds
+from api.datasets.records.item_store import DatasetItemStore
 from api.errors import DatabaseUnavailable
 from api.files.blobs import BlobStore, Sweep
 from api.files.thumbnail_files import ThumbnailStore
 from api.util.clock import Clock
-from api.util.foreign_trees import remove_tree
+from api.util.files.foreign_trees import remove_tree
 from api.util.periodic import LoopOwner, PeriodicThread
 
 logger = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from api.datasets.caption_edits import find_named
 from api.datasets.retrying import edit_newest
 from api.datasets.service import DatasetService, Derived
 from api.datasets.views import ItemsEdit, VersionView
-from api.domain.dataset import ManifestItem, included_items
+from api.domain.datasets.dataset import ManifestItem, included_items
 from api.domain.finding import make_finding
-from api.errors import Invalid
+from api.errors import FindingText, Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,31 @@ class ItemEditor:
 def require_some_left(before: Sequence[ManifestItem], after: Sequence[ManifestItem]) -> None:
     """Raise Invalid if nothing would be left to train on."""
     if not after:
-        raise Invalid(mistakes=[make_finding("", "no_item_left")])
+        raise Invalid(
+            mistakes=[
+                make_finding(
+                    "",
+                    FindingText(
+                        "no_item_left",
+                        "The dataset would have no items left.",
+                        "Keep at least one item, or delete the dataset.",
+                    ),
+                )
+            ]
+        )
     if included_items(before) and not included_items(after):
-        raise Invalid(mistakes=[make_finding("", "no_item_included")])
+        raise Invalid(
+            mistakes=[
+                make_finding(
+                    "",
+                    FindingText(
+                        "no_item_included",
+                        "Every remaining item would be excluded, so nothing would be trained on.",
+                        "Keep at least one item included.",
+                    ),
+                )
+            ]
+        )
 
 
 def _mark(item: ManifestItem, item_id: str | None, changes: ItemChanges) -> ManifestItem:

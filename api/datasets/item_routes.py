@@ -3,24 +3,16 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from api.datasets.preprocess_schemas import CaptionGenerationAnswer, GenerateCaptions
-from api.datasets.schemas import (
-    CaptionsAnswer,
-    EditCaptions,
-    EditItems,
-    ItemAnswer,
-    ItemListAnswer,
-    ItemListQuery,
-    ItemsEditAnswer,
-    SplitAnswer,
-    SplitDataset,
-    VersionQuery,
-)
-from api.domain.access import current_principal
-from api.domain.dataset import ItemFilter
-from api.util.base_path import BASE_PATH
+from api.datasets.preparation.schemas import GenerateCaptions
+from api.datasets.preparation.views import CaptionGeneration
+from api.datasets.schemas import EditCaptions, EditItems, ItemList, ItemListQuery, SplitDataset, VersionQuery
+from api.datasets.views import CaptionEdit, DatasetSplit, ItemsEdit, ItemView
+from api.domain.access.principal import current_principal
+from api.domain.datasets.dataset import ItemFilter
+from api.util.http.base_path import BASE_PATH
 from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
 from api.web.responses import answer, body_is_optional, services
+from api.web.schemas import envelope_of
 
 #: Responses of a dry run: 200 has the same schema as 201.
 _CHECKED: dict[int, str] = {
@@ -50,7 +42,7 @@ dataset_items = APIBlueprint("dataset_items", __name__, url_prefix=f"{BASE_PATH}
 
 @dataset_items.get("/<name>/items")
 @dataset_items.input(ItemListQuery, location="query")
-@dataset_items.output(ItemListAnswer)
+@dataset_items.output(envelope_of(ItemList))
 @dataset_items.doc(responses=[404, 422])
 def list_items(name: str, query_data: ItemListQuery) -> Response:
     """List the items of a version, by name.
@@ -58,25 +50,25 @@ def list_items(name: str, query_data: ItemListQuery) -> Response:
     Values of files that were not examined yet are null. Filters are combined with AND.
     """
     wanted = ItemFilter(query_data.search, query_data.problem, query_data.excluded)
-    page = services().items.get_page(name, query_data.version, wanted, query_data.page())
+    page = services().datasets.items.get_page(name, query_data.version, wanted, query_data.page())
     return answer({"items": page.rows, "pagination": page.pagination})
 
 
 @dataset_items.get("/<name>/items/<item_id>")
 @dataset_items.input(VersionQuery, location="query")
-@dataset_items.output(ItemAnswer)
+@dataset_items.output(envelope_of(ItemView))
 @dataset_items.doc(responses=[404, 422])
 def get_item(name: str, item_id: str, query_data: VersionQuery) -> Response:
     """Return one item.
 
     Its id is the same in every version, even when its file or caption changes.
     """
-    return answer(services().items.get(name, item_id, query_data.version))
+    return answer(services().datasets.items.get(name, item_id, query_data.version))
 
 
 @dataset_items.patch("/<name>/items")
 @dataset_items.input(EditItems)
-@dataset_items.output(ItemsEditAnswer)
+@dataset_items.output(envelope_of(ItemsEdit))
 @dataset_items.doc(responses=[400, 404, 409, 415, 422, 503])
 def edit_items(name: str, json_data: EditItems) -> Response:
     """Remove, exclude or include items.
@@ -87,12 +79,12 @@ def edit_items(name: str, json_data: EditItems) -> Response:
     different version is the newest.
     """
     actor = current_principal.get().actor
-    return answer(services().item_edits.edit(name, json_data.changes(), actor, dry_run=json_data.dry_run))
+    return answer(services().datasets.item_edits.edit(name, json_data.changes(), actor, dry_run=json_data.dry_run))
 
 
 @dataset_items.post("/<name>/split")
 @dataset_items.input(SplitDataset)
-@dataset_items.output(SplitAnswer, status_code=201)
+@dataset_items.output(envelope_of(DatasetSplit, "Split"), status_code=201)
 @dataset_items.doc(responses=_CHECKED)
 @idempotent
 def split_dataset(name: str, json_data: SplitDataset) -> Response:
@@ -106,9 +98,9 @@ def split_dataset(name: str, json_data: SplitDataset) -> Response:
     principal = current_principal.get()
     request = json_data.request()
     if before := earlier_result():
-        made = services().splits.get_made(name, request.into, before.numbers)
+        made = services().datasets.splits.get_made(name, request.into, before.numbers)
     else:
-        made = services().splits.split(name, request, principal, dry_run=json_data.dry_run)
+        made = services().datasets.splits.split(name, request, principal, dry_run=json_data.dry_run)
     if made.into_version is None:
         return answer(made)
     return answer(made, 201, "split", {"Location": f"{BASE_PATH}/datasets/{made.into}"})
@@ -116,7 +108,7 @@ def split_dataset(name: str, json_data: SplitDataset) -> Response:
 
 @dataset_items.patch("/<name>/captions")
 @dataset_items.input(EditCaptions)
-@dataset_items.output(CaptionsAnswer)
+@dataset_items.output(envelope_of(CaptionEdit, "Captions"))
 @dataset_items.doc(responses=[400, 404, 409, 415, 422, 503])
 def edit_captions(name: str, json_data: EditCaptions) -> Response:
     """Edit captions.
@@ -128,12 +120,12 @@ def edit_captions(name: str, json_data: EditCaptions) -> Response:
     response is 409 `dataset_changed` if a different version is the newest.
     """
     actor = current_principal.get().actor
-    return answer(services().captions.edit(name, json_data.to_request(), actor, dry_run=json_data.dry_run))
+    return answer(services().datasets.captions.edit(name, json_data.to_request(), actor, dry_run=json_data.dry_run))
 
 
 @dataset_items.post("/<name>/captions/generate")
 @dataset_items.input(GenerateCaptions)
-@dataset_items.output(CaptionGenerationAnswer, status_code=202)
+@dataset_items.output(envelope_of(CaptionGeneration), status_code=202)
 @dataset_items.doc(responses=_ESTIMATED, extensions=TAKES_KEY)
 @body_is_optional
 @idempotent
@@ -146,7 +138,9 @@ def generate_captions(name: str, json_data: GenerateCaptions) -> Response:
     response is 503.
     """
     principal, wanted = current_principal.get(), json_data.to_request()
-    made = services().captioning.generate(name, wanted, principal, idempotency_scope(), dry_run=json_data.dry_run)
+    made = services().datasets.captioning.generate(
+        name, wanted, principal, idempotency_scope(), dry_run=json_data.dry_run
+    )
     if made.task is None:
         return answer(made)
     return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{made.task.task_id}"})

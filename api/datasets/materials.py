@@ -14,13 +14,13 @@ from pathlib import Path, PurePosixPath
 
 import orjson
 
+from api.datasets.records.dataset_store import DatasetStore
 from api.datasets.service import DatasetService
-from api.datasets.store import DatasetStore
-from api.domain.dataset import Dataset, ManifestItem, PinnedDataset, included_items
+from api.domain.datasets.dataset import Dataset, ManifestItem, PinnedDataset, included_items
 from api.errors import BlobMissing, DatasetNotFound
 from api.files.blobs import BlobStore
-from api.util.foreign_files import make_directory
-from api.util.foreign_trees import remove_tree
+from api.util.files.foreign_files import make_directory
+from api.util.files.foreign_trees import remove_tree
 
 #: Directory of the trainer's cache; retained between attempts.
 CACHE = "cache"

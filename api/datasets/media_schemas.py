@@ -5,13 +5,11 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from api.datasets.check import CheckRequest
-from api.datasets.check_models import DatasetCheck, RecipeView
-from api.datasets.duplicates import NEAR_DISTANCE
-from api.datasets.export import ExportForm
+from api.datasets.checks.duplicates import NEAR_DISTANCE
+from api.datasets.checks.service import CheckRequest
 from api.datasets.schemas import Version, VersionQuery
-from api.util.validation import Strict
-from api.web.schemas import Envelope
+from api.datasets.versions.export import ExportForm
+from api.util.http.validation import Strict
 
 _SETTINGS = "as in the trainer's dataset file"
 
@@ -117,14 +115,6 @@ class AsTrainedQuery(Strict):
         if self.frame_buckets is not None:
             settings["frame_buckets"] = [int(part) for part in self.frame_buckets.split(",")]
         return CheckRequest(self.version, self.model_type, settings, {"video_clip_mode": self.video_clip_mode})
-
-
-class DatasetCheckAnswer(Envelope[DatasetCheck]):
-    """The result of a check."""
-
-
-class RecipeAnswer(Envelope[RecipeView]):
-    """How the trainer makes the pixels of an item."""
 
 
 class ExportQuery(VersionQuery):

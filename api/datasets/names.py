@@ -3,9 +3,15 @@
 import re
 from dataclasses import dataclass
 
-from api.domain.dataset import DATASET_NAME, MAX_PATH, SHA256
+from api.domain.datasets.dataset import DATASET_NAME, MAX_PATH, SHA256
 from api.domain.finding import make_finding
-from api.errors import Finding, VersionNotFound
+from api.errors import Finding, FindingText, VersionNotFound
+
+DATASET_NAME_INVALID = FindingText(
+    "dataset_name_invalid",
+    '"{name}" is not the name of a dataset.',
+    'Use a dataset from GET /datasets: "name", "name@3", or "name@sha256:…".',
+)
 
 _REFERENCE = re.compile(rf"({DATASET_NAME})(?:@(.{{1,80}}))?", re.ASCII)
 _ORDINAL = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
@@ -53,5 +59,12 @@ def parse_version(text: str | None) -> int | str | None:
 def problem_of_path(path: str) -> Finding | None:
     """Return the reason why no item can have this path, or None."""
     if len(path) > MAX_PATH or not _PATH.fullmatch(path):
-        return make_finding("/items", "item_path_invalid", path=repr(path[:200]))
+        return make_finding(
+            "/items",
+            FindingText(
+                "item_path_invalid",
+                "{path} is not a valid path in a dataset, or contains characters that are not allowed.",
+            ),
+            path=repr(path[:200]),
+        )
     return None

@@ -3,44 +3,34 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from api.datasets.schemas import (
-    CacheListAnswer,
-    ChangeDataset,
-    CreateDataset,
-    DatasetAnswer,
-    DatasetDeletedAnswer,
-    DatasetListAnswer,
-    DatasetListQuery,
-    DatasetRowAnswer,
-    VersionAnswer,
-    VersionListAnswer,
-)
-from api.domain.access import current_principal
-from api.util.base_path import BASE_PATH
-from api.util.pagination import paginate_by_position
+from api.datasets.schemas import CacheList, ChangeDataset, CreateDataset, DatasetList, DatasetListQuery, VersionList
+from api.datasets.views import DatasetDeleted, DatasetDetails, DatasetRow, VersionView
+from api.domain.access.principal import current_principal
+from api.util.http.base_path import BASE_PATH
+from api.util.http.pagination import paginate_by_position
 from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.responses import answer, services
-from api.web.schemas import PageQuery
+from api.web.schemas import PageQuery, envelope_of
 
 datasets = APIBlueprint("datasets", __name__, url_prefix=f"{BASE_PATH}/datasets", tag="Datasets")
 
 
 @datasets.get("")
 @datasets.input(DatasetListQuery, location="query")
-@datasets.output(DatasetListAnswer)
+@datasets.output(envelope_of(DatasetList))
 @datasets.doc(responses=[422])
 def list_datasets(query_data: DatasetListQuery) -> Response:
     """List datasets, newest first.
 
     Only datasets that the caller may see. Filters are combined with AND.
     """
-    page = services().datasets.get_page(query_data.search, query_data.owner, query_data.page())
+    page = services().datasets.service.get_page(query_data.search, query_data.owner, query_data.page())
     return answer({"datasets": page.rows, "pagination": page.pagination})
 
 
 @datasets.post("")
 @datasets.input(CreateDataset)
-@datasets.output(DatasetRowAnswer, status_code=201)
+@datasets.output(envelope_of(DatasetRow), status_code=201)
 @datasets.doc(responses=[400, 409, 415, 422, 503])
 @idempotent
 def create_dataset(json_data: CreateDataset) -> Response:
@@ -51,37 +41,37 @@ def create_dataset(json_data: CreateDataset) -> Response:
     `dataset_exists`.
     """
     if before := earlier_result():
-        made = services().datasets.get(before.about).dataset
+        made = services().datasets.service.get(before.about).dataset
     else:
-        made = services().registered.create(json_data.name, current_principal.get(), json_data.fields())
+        made = services().datasets.registered.create(json_data.name, current_principal.get(), json_data.fields())
     return answer(made, 201, "created", {"Location": f"{BASE_PATH}/datasets/{made.name}"})
 
 
 @datasets.get("/<name>")
-@datasets.output(DatasetAnswer)
+@datasets.output(envelope_of(DatasetDetails, "Dataset"))
 @datasets.doc(responses=[404])
 def get_dataset(name: str) -> Response:
     """Return a dataset.
 
     Includes its newest version and the tasks that use any of its versions.
     """
-    return answer(services().datasets.get(name))
+    return answer(services().datasets.service.get(name))
 
 
 @datasets.patch("/<name>")
 @datasets.input(ChangeDataset)
-@datasets.output(DatasetRowAnswer)
+@datasets.output(envelope_of(DatasetRow))
 @datasets.doc(responses=[400, 404, 409, 415, 422, 503])
 def change_dataset(name: str, json_data: ChangeDataset) -> Response:
     """Rename, describe or tag a dataset.
 
     Tasks that use the dataset are not affected by a new name.
     """
-    return answer(services().datasets.change(name, json_data.changes()))
+    return answer(services().datasets.service.change(name, json_data.changes()))
 
 
 @datasets.delete("/<name>")
-@datasets.output(DatasetDeletedAnswer)
+@datasets.output(envelope_of(DatasetDeleted))
 @datasets.doc(responses=[404, 409, 503])
 def delete_dataset(name: str) -> Response:
     """Delete a dataset.
@@ -90,12 +80,12 @@ def delete_dataset(name: str) -> Response:
     tasks use it (`kept_for`), its files are kept until these tasks are deleted, so that they can be resumed. Files of
     a registered directory are never deleted.
     """
-    return answer(services().datasets.delete(name), message="deleted")
+    return answer(services().datasets.service.delete(name), message="deleted")
 
 
 @datasets.get("/<name>/caches")
 @datasets.input(PageQuery, location="query")
-@datasets.output(CacheListAnswer)
+@datasets.output(envelope_of(CacheList))
 @datasets.doc(responses=[404, 422, 503])
 def list_dataset_caches(name: str, query_data: PageQuery) -> Response:
     """List the caches that were built for a dataset, newest first.
@@ -104,36 +94,36 @@ def list_dataset_caches(name: str, query_data: PageQuery) -> Response:
     request. A training with the same `key` uses a `complete` cache automatically. `POST /training/cache` builds one,
     `DELETE /training/{task_id}` removes it.
     """
-    page = paginate_by_position(services().caches.of_dataset(name), query_data.page())
+    page = paginate_by_position(services().datasets.caches.of_dataset(name), query_data.page())
     return answer({"caches": page.rows, "pagination": page.pagination})
 
 
 @datasets.get("/<name>/versions")
 @datasets.input(PageQuery, location="query")
-@datasets.output(VersionListAnswer)
+@datasets.output(envelope_of(VersionList))
 @datasets.doc(responses=[404, 422])
 def list_dataset_versions(name: str, query_data: PageQuery) -> Response:
     """List the versions of a dataset, newest first.
 
     A version never changes. `manifest` identifies its content and is the same on every server.
     """
-    page = services().datasets.get_versions(name, query_data.page())
+    page = services().datasets.service.get_versions(name, query_data.page())
     return answer({"versions": page.rows, "pagination": page.pagination})
 
 
 @datasets.get("/<name>/versions/<version>")
-@datasets.output(VersionAnswer)
+@datasets.output(envelope_of(VersionView))
 @datasets.doc(responses=[404])
 def get_dataset_version(name: str, version: str) -> Response:
     """Return a version.
 
     Selected by number, by `sha256:…` of its manifest, or `latest`.
     """
-    return answer(services().datasets.get_version(name, version))
+    return answer(services().datasets.service.get_version(name, version))
 
 
 @datasets.post("/<name>/versions/<version>/restore")
-@datasets.output(VersionAnswer, status_code=201)
+@datasets.output(envelope_of(VersionView), status_code=201)
 @datasets.doc(responses=[404, 409, 422, 503])
 @idempotent
 def restore_dataset_version(name: str, version: str) -> Response:
@@ -143,14 +133,14 @@ def restore_dataset_version(name: str, version: str) -> Response:
     The request has no body.
     """
     if (before := earlier_result()) and before.version is not None:
-        made = services().datasets.get_version(name, str(before.version))
+        made = services().datasets.service.get_version(name, str(before.version))
     else:
-        made = services().datasets.restore(name, version, current_principal.get().actor)
+        made = services().datasets.service.restore(name, version, current_principal.get().actor)
     return answer(made, 201, "restored", {"Location": f"{BASE_PATH}/datasets/{name}/versions/{made.version}"})
 
 
 @datasets.post("/<name>/refresh")
-@datasets.output(DatasetAnswer, status_code=202)
+@datasets.output(envelope_of(DatasetDetails, "Dataset"), status_code=202)
 @datasets.doc(responses=[404, 409, 503])
 def refresh_dataset(name: str) -> Response:
     """Read a registered directory again.
@@ -158,5 +148,5 @@ def refresh_dataset(name: str) -> Response:
     Changes since the newest version become a new version; until then `watch.state` is `reading`. The request has no
     body.
     """
-    found = services().registered.refresh(name, current_principal.get().actor)
+    found = services().datasets.registered.refresh(name, current_principal.get().actor)
     return answer(found, 202, "reading", {"Location": f"{BASE_PATH}/datasets/{name}"})

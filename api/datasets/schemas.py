@@ -6,23 +6,18 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validat
 
 from api.datasets.caption_edits import CaptionEditRequest
 from api.datasets.item_edits import ItemChanges
-from api.datasets.splitting import SplitRequest
+from api.datasets.versions.splitting import SplitRequest
 from api.datasets.views import (
-    CaptionEdit,
-    DatasetDeleted,
-    DatasetDetails,
     DatasetRow,
-    DatasetSplit,
-    ItemsEdit,
     ItemView,
     VersionView,
 )
-from api.domain.dataset import DATASET_NAME, ITEM_ID, MAX_CAPTION
-from api.domain.dataset_cache import DatasetCacheView
-from api.util.masking import mask_secrets
-from api.util.pagination import Pagination
-from api.util.validation import NO_NUL, Strict
-from api.web.schemas import Envelope, Name, NamedChange, PageQuery, Shown, Tags, at_least_one, at_most_one
+from api.domain.datasets.dataset import DATASET_NAME, ITEM_ID, MAX_CAPTION
+from api.domain.datasets.dataset_cache import DatasetCacheView
+from api.util.http.pagination import Pagination
+from api.util.http.validation import NO_NUL, Strict
+from api.util.text.masking import mask_secrets
+from api.web.schemas import Name, NamedChange, PageQuery, Shown, Tags, at_least_one, at_most_one
 
 DatasetName = Annotated[str, Field(pattern=f"^{DATASET_NAME}$", description="letters, digits, . _ -")]
 ItemId = Annotated[str, Field(pattern=f"^{ITEM_ID}$")]
@@ -271,51 +266,3 @@ class ItemList(Shown):
 
     items: list[ItemView]
     pagination: Pagination
-
-
-class DatasetRowAnswer(Envelope[DatasetRow]):
-    """A dataset."""
-
-
-class DatasetAnswer(Envelope[DatasetDetails]):
-    """One dataset."""
-
-
-class DatasetListAnswer(Envelope[DatasetList]):
-    """Datasets."""
-
-
-class DatasetDeletedAnswer(Envelope[DatasetDeleted]):
-    """A deleted dataset."""
-
-
-class VersionAnswer(Envelope[VersionView]):
-    """One version."""
-
-
-class VersionListAnswer(Envelope[VersionList]):
-    """Versions."""
-
-
-class CacheListAnswer(Envelope[CacheList]):
-    """Caches."""
-
-
-class ItemAnswer(Envelope[ItemView]):
-    """One item."""
-
-
-class ItemListAnswer(Envelope[ItemList]):
-    """Items."""
-
-
-class CaptionsAnswer(Envelope[CaptionEdit]):
-    """The result of an edit of captions, or of its dry run."""
-
-
-class ItemsEditAnswer(Envelope[ItemsEdit]):
-    """The result of an edit of items, or of its dry run."""
-
-
-class SplitAnswer(Envelope[DatasetSplit]):
-    """The result of a split, or of its dry run."""

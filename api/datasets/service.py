@@ -8,16 +8,17 @@ from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from api.datasets.hold_store import DatasetHolds
-from api.datasets.item_store import MOST_MOVED, DatasetItemStore
 from api.datasets.names import parse_version, problem_of_path
-from api.datasets.rows import NewVersion
-from api.datasets.store import Action, DatasetFilter, DatasetStore
+from api.datasets.records.dataset_store import Action, DatasetFilter, DatasetStore
+from api.datasets.records.hold_store import DatasetHolds
+from api.datasets.records.item_store import MOST_MOVED, DatasetItemStore
+from api.datasets.records.rows import NewVersion
 from api.datasets.views import DatasetDeleted, DatasetDetails, DatasetRow, VersionView
 from api.db.version_runs import VersionRun, begin_run, in_turn, join_run, keep_version
-from api.domain.access import Principal
-from api.domain.audit import note_change
-from api.domain.dataset import (
+from api.domain.access.audit import note_change
+from api.domain.access.principal import Principal
+from api.domain.access.read_scope import current_scope
+from api.domain.datasets.dataset import (
     MAX_CAPTION,
     MAX_ITEMS,
     MAX_TEXT,
@@ -29,19 +30,19 @@ from api.domain.dataset import (
     write_manifest,
 )
 from api.domain.finding import make_finding
-from api.domain.read_scope import current_scope
 from api.errors import (
     DatasetChanged,
     DatasetIsRegistered,
     Finding,
+    FindingText,
     HiddenDataset,
     Invalid,
     VersionNotFound,
 )
 from api.files.blobs import BlobStore
 from api.util.clock import Clock
-from api.util.pagination import Page, PageRequest
-from api.util.validation import capped
+from api.util.http.pagination import Page, PageRequest
+from api.util.http.validation import capped
 
 logger = logging.getLogger(__name__)
 
@@ -320,7 +321,20 @@ class DatasetService:
         """Protect these blobs from garbage collection for an hour. Raises Invalid for missing blobs."""
         missing = self._blobs.keep(blobs)
         if missing:
-            raise Invalid(mistakes=[make_finding("/items", "blobs_missing", count=len(missing), sha256=missing[0])])
+            raise Invalid(
+                mistakes=[
+                    make_finding(
+                        "/items",
+                        FindingText(
+                            "blobs_missing",
+                            "{count} files are not in the store. The first has the SHA-256 {sha256}.",
+                            "Upload them first.",
+                        ),
+                        count=len(missing),
+                        sha256=missing[0],
+                    )
+                ]
+            )
 
     def _join(self, serial: int, run: VersionRun | bool, ordinal: int, actor: str) -> Action:
         now = self._clock.now()
@@ -357,15 +371,37 @@ def require_own_files(dataset: Dataset) -> None:
 def require_valid(items: Sequence[ManifestItem], new: Collection[ManifestItem]) -> None:
     """Raise Invalid if the items are invalid; `new` are the items that no earlier version has."""
     if len(items) > MAX_ITEMS:
-        raise Invalid(mistakes=[make_finding("/items", "items_too_many", most=f"{MAX_ITEMS:,}")])
+        raise Invalid(
+            mistakes=[
+                make_finding(
+                    "/items",
+                    FindingText("items_too_many", "There are more than {most} items.", "Make two datasets."),
+                    most=f"{MAX_ITEMS:,}",
+                )
+            ]
+        )
     if sum(len(item.path) + len(item.caption or "") for item in items) > MAX_TEXT:
-        raise Invalid(mistakes=[make_finding("/items", "items_too_long", most=f"{MAX_TEXT:,}")])
+        raise Invalid(
+            mistakes=[
+                make_finding(
+                    "/items",
+                    FindingText(
+                        "items_too_long",
+                        "The paths and captions have more than {most} characters in total.",
+                        "Shorten captions, or make two datasets.",
+                    ),
+                    most=f"{MAX_TEXT:,}",
+                )
+            ]
+        )
     seen: set[str] = set()
     mistakes: list[Finding] = []
     for item in new:
         problem = _problem_of(item)
         if problem is None and item.path in seen:
-            problem = make_finding("/items", "item_path_twice", path=item.path[:200])
+            problem = make_finding(
+                "/items", FindingText("item_path_twice", "Two items have the path {path}."), path=item.path[:200]
+            )
         if problem is not None:
             mistakes.append(problem)
         seen.add(item.path)
@@ -378,5 +414,10 @@ def _problem_of(item: ManifestItem) -> Finding | None:
     if problem is not None:
         return problem
     if item.caption is not None and len(item.caption) > MAX_CAPTION:
-        return make_finding("/items", "caption_too_long", path=item.path[:200], most=f"{MAX_CAPTION:,}")
+        return make_finding(
+            "/items",
+            FindingText("caption_too_long", "The caption of {path} has more than {most} characters."),
+            path=item.path[:200],
+            most=f"{MAX_CAPTION:,}",
+        )
     return None

@@ -1,8 +1,8 @@
 """Find the dataset that receives the result of a request."""
 
 from api.datasets.service import DatasetService
-from api.domain.access import Permission, Principal
-from api.domain.dataset import Dataset
+from api.domain.access.principal import Permission, Principal
+from api.domain.datasets.dataset import Dataset
 from api.errors import DatasetExists, DatasetIsRegistered, DatasetNotFound, HiddenDataset, NotYours
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api.domain.dataset import Dataset, DatasetItem, DatasetVersion, DirectoryWatch, MediaFacts, MediaKind
+from api.domain.datasets.dataset import Dataset, DatasetItem, DatasetVersion, DirectoryWatch, MediaFacts, MediaKind
 from api.util.copying import copy_fields
 
 _NOT_EXAMINED = MediaFacts(MediaKind.OTHER)

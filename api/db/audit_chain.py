@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError
 from api.db.columns import Document
 from api.db.rows import to_seconds, to_time
 from api.db.tables import audit, audit_chain, kept_answers
-from api.domain.audit import AuditEntry, AuditOutcome, AuditRecord, RequestNote, current_note
+from api.domain.access.audit import AuditEntry, AuditOutcome, AuditRecord, RequestNote, current_note
 from api.util.logs import AUDIT_LOGGER
-from api.util.masking import MASK, is_secret_name, mask_secrets
+from api.util.text.masking import MASK, is_secret_name, mask_secrets
 
 #: Its lines are always JSON, at every log level: see `util/logs`.
 logger = logging.getLogger(AUDIT_LOGGER)

@@ -44,8 +44,8 @@ from api.db.sqlite import (
 )
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull, StorageGone
 from api.util.deadlines import at_most, has_wait_limit, shared_wait_limit, within
-from api.util.masking import is_secret_name
 from api.util.measures import note_transaction
+from api.util.text.masking import is_secret_name
 
 logger = logging.getLogger(__name__)
 

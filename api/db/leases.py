@@ -12,8 +12,8 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from api.db.rows import read_lease, to_seconds
 from api.db.tables import attempts, leases
-from api.domain.lease import Lease, LeaseKind, LeaseState
-from api.domain.training import AttemptStatus
+from api.domain.machines.lease import Lease, LeaseKind, LeaseState
+from api.domain.tasks.training import AttemptStatus
 
 _ALL = select(leases).order_by(leases.c.resource)
 _OF_KIND = _ALL.where(leases.c.kind == bindparam("of_kind"))

@@ -5,50 +5,26 @@ from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
-from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
 from sqlalchemy import Column, Connection, Row, Select, Table, and_, func
 
-from api.db.tables import tasks
-from api.domain.cause import Cause
-from api.domain.lease import Lease
-from api.domain.progress import ProgressReport
+from api.domain.machines.lease import Lease
 from api.domain.reason import ReasonCode, ReasonOrText, code_of, text_of
-from api.domain.task import TaskType
-from api.domain.training import (
-    CLASS_OF_RANK,
+from api.domain.tasks.cause import Cause
+from api.domain.tasks.training import (
     Attempt,
-    GPURequest,
-    ResumeOptions,
-    StopState,
     TaskEvent,
-    TaskStatus,
-    TaskSummary,
-    TrainingPlan,
-    TrainingRequest,
-    TrainingTask,
 )
 from api.util.clock import SLACK_SECONDS
-from api.util.pagination import Page, PageRequest, read_page
+from api.util.http.pagination import Page, PageRequest, read_page
 
 T = TypeVar("T")
 
 _CODE = TypeAdapter(ReasonCode)
 _CAUSE = TypeAdapter(Cause)
-_STOP = TypeAdapter(StopState)
-_RESUME = TypeAdapter(ResumeOptions)
-_REQUEST = TypeAdapter(TrainingRequest)
-_PLAN = TypeAdapter(TrainingPlan)
-
-_STATUSES = {status.value: status for status in TaskStatus}
-_KINDS = {kind.value: kind for kind in TaskType}
-
-#: All columns of a task except those that only its details need.
-_DETAILS = ("notes", "trigger_word", "retention", "request", "plan", "idempotency_key")
-SUMMARY_COLUMNS = [column for column in tasks.c if column.name not in _DETAILS]
 
 
 def to_seconds(time: datetime) -> float:
@@ -82,7 +58,7 @@ def read_fields(kind: Callable[..., T], row: Row[*tuple[Any, ...]], /, **given: 
     converted to the types of the fields; NULL becomes None.
     """
     columns = row._asdict()
-    for name, convert in _conversions(kind):
+    for name, convert in conversions_of(kind).items():
         if name not in given and name in columns:
             value = columns[name]
             given[name] = value if value is None or convert is None else convert(value)
@@ -90,9 +66,10 @@ def read_fields(kind: Callable[..., T], row: Row[*tuple[Any, ...]], /, **given: 
 
 
 @cache
-def _conversions(kind: type) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
+def conversions_of(kind: Any) -> dict[str, Callable[[Any], Any] | None]:
+    """Return the functions that convert columns to the fields of a dataclass, by field; None: it is used as it is."""
     types = get_type_hints(kind)
-    return tuple((field.name, _conversion(types[field.name])) for field in fields(kind))
+    return {field.name: _conversion(types[field.name]) for field in fields(kind)}
 
 
 def _conversion(type_: Any) -> Callable[[Any], Any] | None:
@@ -100,12 +77,17 @@ def _conversion(type_: Any) -> Callable[[Any], Any] | None:
     if get_origin(type_) in (Union, UnionType):
         kinds = [each for each in get_args(type_) if each is not NoneType]
         type_ = kinds[0] if len(kinds) == 1 else Any
+    if hasattr(type_, "from_json"):
+        read: Callable[[Any], Any] = type_.from_json
+        return read
     if is_dataclass(type_):
         return TypeAdapter(type_).validate_python
     if type_ is datetime:
         return to_time
-    plain = get_origin(type_) or type_
-    return plain if plain is tuple or (isinstance(plain, type) and issubclass(plain, Enum)) else None
+    if isinstance(type_, type) and issubclass(type_, Enum):
+        # Faster than a call of the class.
+        return {member.value: member for member in type_}.__getitem__
+    return tuple if get_origin(type_) is tuple else None
 
 
 def dump_fields(value: Any, table: Table, /, **given: Any) -> dict[str, Any]:
@@ -174,62 +156,6 @@ def read_code(document: Any) -> ReasonCode | None:
 def dump(value: Any) -> Any:
     """Return a dataclass as JSON; None stays None."""
     return None if value is None else asdict(value)
-
-
-def dump_tags(tags: Sequence[str]) -> str | None:
-    """Return tags as stored: each between line breaks, which no tag contains, so that whole tags can be found."""
-    return "\n{}\n".format("\n".join(tags)) if tags else None
-
-
-def read_tags(stored: str | None) -> tuple[str, ...]:
-    """Return stored tags."""
-    return () if stored is None else tuple(stored.strip("\n").split("\n"))
-
-
-#: The columns of a task in the order of TaskSummary's fields. Fast, as a new leader reads up to 100,000 rows.
-_FIELDS = attrgetter(
-    "serial", "task_id", "status", "model_type", "trainer", "name", "description", "tags", "priority",
-    "priority_class", "gpu_references", "gpu_count", "min_memory", "caches", "created_at", "queued_at", "queue_rank",
-    "not_before", "start_not_before", "started_at", "finished_at", "updated_at", "attempts", "retries",
-    "retries_in_a_row", "restarted_from", "gpu_uuids", "progress", "cause", "stop", "resume", "warning",
-    "warning_code", "owner", "kind", "result",
-    "chosen", "sweep_id", "sweep_values", "preempted_by",
-)  # fmt: skip
-
-
-def read_summary(row: Row[Any]) -> TaskSummary:
-    """Return a task from a row with SUMMARY_COLUMNS."""
-    return TaskSummary(*_summary(row))
-
-
-def read_task(row: Row[Any]) -> TrainingTask:
-    """Return a task from a complete row."""
-    documents = (_REQUEST.validate_python(row.request), _PLAN.validate_python(row.plan))
-    return TrainingTask(*(*_summary(row), row.notes, row.trigger_word, *documents))
-
-
-def _summary(row: Row[Any]) -> tuple[Any, ...]:
-    """Return the values of TaskSummary's fields."""
-    (
-        serial, task_id, status, model_type, trainer, name, description, tags, priority,
-        priority_class, gpu_references, gpu_count, min_memory, caches, created_at, queued_at, queue_rank, not_before,
-        start_not_before, started_at, finished_at, updated_at, attempts, retries, retries_in_a_row, restarted_from,
-        gpu_uuids, progress,
-        cause, stop, resume, warning, warning_code, owner, kind, result, chosen,
-        sweep_id, sweep_values, preempted_by,
-    ) = _FIELDS(row)  # fmt: skip
-    return (
-        serial, task_id, _STATUSES[status], model_type, trainer, name, description, read_tags(tags), priority,
-        CLASS_OF_RANK[priority_class],
-        GPURequest(tuple(gpu_references), gpu_count, min_memory), gpu_count, tuple(caches),
-        to_time(created_at), to_time(queued_at), queued_at if queue_rank is None else queue_rank,
-        to_time(not_before), maybe_time(start_not_before), maybe_time(started_at),
-        maybe_time(finished_at), to_time(updated_at), attempts, retries, retries_in_a_row, restarted_from,
-        tuple(gpu_uuids), None if progress is None else ProgressReport.from_json(progress),
-        read_cause(cause), None if stop is None else _STOP.validate_python(stop),
-        None if resume is None else _RESUME.validate_python(resume),
-        warning, read_code(warning_code), owner, _KINDS[kind], result, chosen, sweep_id, sweep_values, preempted_by,
-    )  # fmt: skip
 
 
 def read_cause(document: Any) -> Cause | None:

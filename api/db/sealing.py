@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from api.domain.channel import ChannelSecret
+from api.domain.alerts.channel import ChannelSecret
 from api.files.task_files import write_private
 
 if TYPE_CHECKING:

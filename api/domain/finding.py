@@ -1,40 +1,43 @@
-"""Findings with a code, from the table of their texts."""
+"""Findings with a code, and texts of findings that several packages make."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from api.domain.finding_texts import FINDINGS
 from api.domain.reason import Reason, ReasonCode, fill
-from api.errors import Finding, ServiceError
+from api.errors import Finding, FindingText, ServiceError
+
+CONFIGURATION_TOO_LARGE = FindingText("configuration_too_large", "{why}", "Remove some of it, or simplify it.")
+FILE_EMPTY = FindingText("file_empty", "is empty")
+REFUSED = FindingText("refused", "{why}")
+TIME_NOT_IN_FUTURE = FindingText("time_not_in_future", "must be in the future")
 
 
 def make_finding(
-    pointer: str, code: str, /, *, about: Iterable[str] = (), remedy: Reason | None = None, **params: Any
+    pointer: str, text: FindingText, /, *, about: Iterable[str] = (), remedy: Reason | None = None, **params: Any
 ) -> Finding:
-    """Return the finding of this code. `remedy` is the one of this case, where the table has none."""
-    message, advice = FINDINGS[code]
+    """Return the finding with this text. `remedy` is the one of this case, where the text has none."""
     plain = {name: _plain(value) for name, value in params.items()}
-    text = remedy_code = None
+    advice = remedy_code = None
     if remedy is not None:
-        text, remedy_code, plain["advice"] = remedy.text, "advice", remedy
-    elif advice is not None:
-        text, remedy_code = fill(advice, plain), f"{code}_remedy"
-    said = Reason.of(message, code, **plain)
-    return Finding(pointer, said.text, text, code, said.said.params, tuple(about), remedy_code)
+        advice, remedy_code, plain["advice"] = remedy.text, "advice", remedy
+    elif text.remedy is not None:
+        advice, remedy_code = fill(text.remedy, plain), f"{text.code}_remedy"
+    said = Reason.of(text.message, text.code, **plain)
+    return Finding(pointer, said.text, advice, text.code, said.said.params, tuple(about), remedy_code)
 
 
-def finding_of(pointer: str, problem: ServiceError, code: str = "refused") -> Finding:
+def finding_of(pointer: str, problem: ServiceError, text: FindingText = REFUSED) -> Finding:
     """Return an error as a finding. Its text has the code of the error, unless it has one of its own."""
-    return make_finding(pointer, code, why=Reason(problem.detail, problem.said or ReasonCode(problem.code)))
+    return make_finding(pointer, text, why=Reason(problem.detail, problem.said or ReasonCode(problem.code)))
 
 
-def wrap_finding(finding: Finding, pointer: str, code: str, /, **params: Any) -> Finding:
-    """Return the finding with the text of this code around its own, which is `{inner}` there."""
+def wrap_finding(finding: Finding, pointer: str, text: FindingText, /, **params: Any) -> Finding:
+    """Return the finding with this text around its own, which is `{inner}` there."""
     coded = codes_of(finding)[0]
     inner = finding.message if coded is None else Reason(finding.message, coded)
-    found = make_finding(pointer, code, about=finding.about, inner=inner, **params)
+    found = make_finding(pointer, text, about=finding.about, inner=inner, **params)
     return replace(
         found,
         remedy=finding.remedy,

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from api.domain.cause import Cause
-from api.domain.training import TaskStatus
+from api.domain.tasks.cause import Cause
+from api.domain.tasks.training import TaskStatus
 
 #: Other programs' names for the levels.
 _LEVEL_WORDS = {"trace": "debug", "warn": "warning", "err": "error", "critical": "error", "fatal": "error"}

@@ -25,6 +25,19 @@ class Finding:
     remedy_code: str | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class FindingText:
+    """The text of a finding. It stands where the finding is made, and once for each code.
+
+    `{name}` is a parameter, and `{name|one|many}` depends on whether it is 1. The Chinese text is `service.<code>` in
+    the page's `zh.json`, and that of the remedy `service.<code>_remedy`.
+    """
+
+    code: str  #: stable identifier, which clients compare
+    message: str
+    remedy: str | None = None  #: None if there is none, or another one in each case
+
+
 class ServiceError(Exception):
     """A failure that the service reports to the client; the base class stands for unexpected failures.
 

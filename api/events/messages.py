@@ -6,13 +6,13 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from api.domain.progress import Point
-from api.domain.training import EventKind
+from api.domain.tasks.progress import Point
+from api.domain.tasks.training import EventKind
 from api.streaming.models import EventWithStatus, Message, MessageType, TaskEnd, Topic
-from api.training.attempts.series import EPOCH_LOSS, TAGS
+from api.training.attempts.watch.series import EPOCH_LOSS, TAGS
 from api.training.views import TaskProgressView
 from api.util.clock import time_of
-from api.util.envelope import encode_message
+from api.util.http.envelope import encode_message
 
 _SHORT = {tag: name for name, tag in TAGS.items()}
 

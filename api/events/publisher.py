@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 from api.access.authority import Visibility
-from api.domain.read_scope import seeing
-from api.domain.training import EventKind
+from api.domain.access.read_scope import seeing
+from api.domain.tasks.training import EventKind
 from api.errors import DatabaseUnavailable, TaskNotFound
 from api.events.messages import points_message, progress_message, status_message, system_message
 from api.events.stream_reader import TaskStreamReader
 from api.streaming.models import EventWithStatus, Message
-from api.training.attempts.updates import NewsDesk
-from api.training.store import TaskStore
-from api.training.task_progress import ProgressAnswers
+from api.training.attempts.watch.updates import NewsDesk
+from api.training.progress import ProgressAnswers
+from api.training.records.task_store import TaskStore
 from api.training.views import TaskProgressView
 from api.util.batches import in_batches
 from api.util.clock import Clock

@@ -10,8 +10,8 @@ from typing import Annotated
 import orjson
 from pydantic import BeforeValidator
 
-from api.domain.read_scope import current_scope
-from api.domain.training import TaskStatus
+from api.domain.access.read_scope import current_scope
+from api.domain.tasks.training import TaskStatus
 from api.events.stream_reader import TaskStreamReader
 from api.logs.follower import Tail
 from api.logs.stream_output import START_PARAMETERS, FollowedLog, FollowLog, LogPiece, Offset, TailLines, start_of
@@ -23,7 +23,7 @@ from api.streaming.frames import Frame, closing_frame, reset_frame
 from api.streaming.models import EventPosition, Message, MessageType, StreamEnding, Topic
 from api.streaming.query_parameters import StreamQuery, read_query, some_of
 from api.streaming.subscription import Published, Subscription, TooSlow
-from api.util.envelope import encode_message
+from api.util.http.envelope import encode_message
 
 _ID = re.compile(r"(\d{1,18}):(\d{0,18})", re.ASCII)
 

@@ -1,16 +1,16 @@
 """Read the messages that a subscriber of one task has missed, and how the task ended."""
 
-from api.domain.training import TaskFilter, TaskStatus
+from api.domain.tasks.training import TaskFilter, TaskStatus
 from api.events.messages import end_message, progress_message, status_message
 from api.logs.service import find_end
 from api.streaming.models import EventPosition, Message
-from api.training.attempt_store import AttemptStore
-from api.training.event_store import EventStore
-from api.training.store import TaskStore
-from api.training.task_progress import ProgressAnswers
+from api.training.progress import ProgressAnswers
+from api.training.records.attempt_store import AttemptStore
+from api.training.records.event_store import EventStore
+from api.training.records.task_store import TaskStore
 from api.training.views import TaskProgressView
 from api.util.clock import Clock
-from api.util.pagination import MAX_LIMIT
+from api.util.http.pagination import MAX_LIMIT
 
 #: Number of events that are read at a time for a subscriber that reconnects.
 EVENTS_AT_ONCE = 500

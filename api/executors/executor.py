@@ -10,11 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from api.domain.cluster_options import ClusterOptions
 from api.domain.log import LogPart, LogSpan, LogTime
 from api.domain.reason import Reason, ReasonOrText
-from api.domain.task import ProcessIdentity
-from api.domain.training import StopRung
+from api.domain.tasks.cluster_options import ClusterOptions
+from api.domain.tasks.task import ProcessIdentity
+from api.domain.tasks.training import StopRung
 
 #: Returns the directory for the attempt with the given uid, or None if it has none.
 Locate = Callable[[str], Path | None]

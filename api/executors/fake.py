@@ -9,8 +9,8 @@ from pathlib import Path
 
 from api.domain.log import LogPart, LogSpan, LogTime
 from api.domain.reason import Reason, ReasonCode
-from api.domain.task import ProcessIdentity
-from api.domain.training import StopRung
+from api.domain.tasks.task import ProcessIdentity
+from api.domain.tasks.training import StopRung
 from api.executors.executor import (
     AttemptRef,
     LivingAttempt,

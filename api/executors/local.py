@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from api.domain.task import ProcessIdentity
+from api.domain.tasks.task import ProcessIdentity
 from api.executors import supervisor
 from api.executors.attempt.cgroup import find_cgroup
 from api.executors.attempt.containment import read_seen_processes
@@ -47,7 +47,7 @@ from api.executors.records import (
 from api.executors.spec import describe, reject_engine_options
 from api.executors.stop_orders import give_order, order_of
 from api.executors.trainer_user import TrainerUser
-from api.util.foreign_files import make_directory, open_own, read, status_of
+from api.util.files.foreign_files import make_directory, open_own, read, status_of
 
 logger = logging.getLogger(__name__)
 

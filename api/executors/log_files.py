@@ -11,7 +11,7 @@ from api.domain.log import LogPart, LogSpan, LogTime
 from api.executors.attempt.segments import LOG_LEVELS, TIME_RECORD, read_log, segment_starts
 from api.executors.executor import AttemptRef
 from api.executors.records import read_lost_bytes
-from api.util.foreign_files import open_plain
+from api.util.files.foreign_files import open_plain
 
 _ATTEMPTS = 3  # number of tries to read while the oldest segments are being deleted
 

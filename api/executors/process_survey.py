@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from api.domain.task import ProcessIdentity
+from api.domain.tasks.task import ProcessIdentity
 from api.executors.attempt.ended import has_outcome
 from api.executors.attempt.files import read_file
 from api.executors.attempt.process_marks import MARKER, limit_of, read_limit
 from api.executors.attempt.processes import all_pids, boot_id, pid_namespace, read_stat
 from api.executors.executor import AttemptRef, LivingAttempt, Locate
 from api.executors.records import Runner, SpecRecord, parse_spec
-from api.util.foreign_files import read
+from api.util.files.foreign_files import read
 
 #: The end of a supervisor's program path. Its arguments: `-I -S …/executors/supervisor.py DIRECTORY`.
 _PROGRAM = b"/executors/supervisor.py"

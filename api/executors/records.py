@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.domain.task import ProcessIdentity
-from api.domain.training import StopRung
+from api.domain.tasks.task import ProcessIdentity
+from api.domain.tasks.training import StopRung
 from api.executors.attempt.files import number, read_file
 from api.executors.executor import Outcome
-from api.util.foreign_files import TROUBLE, ForeignFile, read, read_with_status, status_of
+from api.util.files.foreign_files import TROUBLE, ForeignFile, read, read_with_status, status_of
 
 #: The values of `Outcome.reason`.
 REASONS = frozenset(

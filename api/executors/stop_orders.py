@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from api.domain.task import ProcessIdentity
+from api.domain.tasks.task import ProcessIdentity
 from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.orders import CHECKPOINT, TERMINATE, Order
 from api.executors.attempt.processes import read_stat
 from api.executors.executor import StopOrder
-from api.util.foreign_files import make_directory, open_directory, put_empty
+from api.util.files.foreign_files import make_directory, open_directory, put_empty
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from api.domain.dataset import Blob
+from api.domain.datasets.dataset import Blob
 
 #: Permissions of a blob: readable by every user who has a hard link to it.
 MODE = 0o444

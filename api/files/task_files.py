@@ -9,8 +9,8 @@ import orjson
 from api.domain.reason import Reason
 from api.errors import InsufficientStorage
 from api.files.disk import describe_shortage, find_free_bytes, find_shortage
-from api.util.foreign_files import OWN_LEVELS, make_directory, read, write
-from api.util.foreign_trees import remove_tree
+from api.util.files.foreign_files import OWN_LEVELS, make_directory, read, write
+from api.util.files.foreign_trees import remove_tree
 
 #: Number of path levels in which links are not followed: the task's own directory. The administrator owns the others.
 _ROOT_LEVELS = 1

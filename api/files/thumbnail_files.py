@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from api.domain.dataset import SHA256
+from api.domain.datasets.dataset import SHA256
 from api.util.batches import in_batches
 
 _NAME = re.compile(rf"({SHA256})-(\d+)\.jpg")

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from api.domain.gpu import GPUInfo, NodeGPUInfo
+from api.domain.machines.gpu import GPUInfo, NodeGPUInfo
 
 
 def describe_busy(gpus: Sequence[GPUInfo], wanted: Collection[str]) -> dict[str, Any]:

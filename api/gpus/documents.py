@@ -1,4 +1,4 @@
-"""Build the GPU answers of one state as encoded documents, each with its ETag (`api.util.documents`)."""
+"""Build the GPU answers of one state as encoded documents, each with its ETag (`api.util.http.documents`)."""
 
 import threading
 from collections.abc import Callable
@@ -8,19 +8,19 @@ from functools import cached_property
 
 import orjson
 
-from api.domain.gpu import GPUStatusResponse
-from api.domain.read_scope import ReadScope
+from api.domain.access.read_scope import ReadScope
+from api.domain.machines.gpu import GPUStatusResponse
 from api.gpus.fleet_views import count_names, narrow, placed, show_state
+from api.gpus.health.judgement import JudgedGPU
 from api.gpus.hiding import hide_in_state
-from api.gpus.judgement import JudgedGPU
 from api.gpus.lookup import names_of
-from api.gpus.metrics import CollectStats, render_gpu_metrics
+from api.gpus.metrics.exposition import CollectStats, render_gpu_metrics
 from api.gpus.state import GPUState
 from api.gpus.views import show_details
-from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
-from api.util.documents import Address, Document, DocumentTable, Maker
-from api.util.envelope import JSON, encode_answer, encode_json
+from api.util.http.base_path import BASE_PATH
+from api.util.http.documents import Address, Document, DocumentTable, Maker
+from api.util.http.envelope import JSON, encode_answer, encode_json
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"

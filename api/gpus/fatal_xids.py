@@ -5,9 +5,9 @@ import secrets
 from dataclasses import replace
 
 from api.errors import ServiceError
+from api.gpus.health.xid_store import GPUXidStore
+from api.gpus.health.xids import FatalXid, XidKey
 from api.gpus.service import GPUService
-from api.gpus.xid_store import GPUXidStore
-from api.gpus.xids import FatalXid, XidKey
 from api.util.deadlines import READ_SECONDS, wait_limit
 from api.util.periodic import LoopOwner, PeriodicThread
 

@@ -7,8 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from api.domain.event import GPUEvent, NodeGPUEvent
-from api.domain.gpu import (
+from api.domain.machines.gpu import (
     AvailableGPU,
     FleetStatusResponse,
     GPUDetails,
@@ -21,12 +20,13 @@ from api.domain.gpu import (
     NodeGPUProcesses,
     NodeSummary,
 )
-from api.domain.history import GPUHistoryResponse, Metric, NodeGPUHistoryResponse
-from api.domain.node import SILENT_SECONDS, find_name
+from api.domain.machines.gpu_event import GPUEvent, NodeGPUEvent
+from api.domain.machines.history import GPUHistoryResponse, Metric, NodeGPUHistoryResponse
+from api.domain.machines.node import SILENT_SECONDS, find_name
 from api.domain.reason import Reason
 from api.errors import NodeNotFound
+from api.gpus.health.judgement import JudgedGPU
 from api.gpus.history import UNITS, GPUHistory
-from api.gpus.judgement import JudgedGPU
 from api.gpus.lookup import find_gpu, names_of
 from api.gpus.other_machines import NodeCondition
 from api.gpus.state import GPUState

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from api.domain.event import EventType, GPUEvent
-from api.domain.read_scope import ReadScope
-from api.domain.reading import GPUProcess
+from api.domain.access.read_scope import ReadScope
+from api.domain.machines.gpu_event import EventType, GPUEvent
+from api.domain.machines.reading import GPUProcess
 from api.domain.reason import Reason, ReasonOrText, code_of, load_message, message_of, text_of
-from api.domain.task import RegisteredTask
-from api.gpus.events import describe_xid
-from api.gpus.foreign_use import show_process
-from api.gpus.judgement import JudgedGPU, Judgement
+from api.domain.tasks.task import RegisteredTask
+from api.gpus.health.events import describe_xid
+from api.gpus.health.judgement import JudgedGPU, Judgement
+from api.gpus.sharing.foreign_use import show_process
 from api.gpus.state import GPUState
 from api.gpus.views import belongs_to
 

@@ -11,10 +11,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from api.domain.history import HistoryPoint, Metric
-from api.domain.reading import GPUVitals
+from api.domain.machines.history import HistoryPoint, Metric
+from api.domain.machines.reading import GPUVitals
 from api.gpus.snapshot import GPUReading
-from api.util.validation import forget_absent
+from api.util.http.validation import forget_absent
 
 DAY_SECONDS = 86_400
 

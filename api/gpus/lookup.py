@@ -1,7 +1,7 @@
 """Find a GPU by the names that requests use. Pure functions."""
 
 from api.errors import GPUNotFound
-from api.gpus.judgement import JudgedGPU
+from api.gpus.health.judgement import JudgedGPU
 from api.gpus.state import GPUState
 
 

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from api.domain.reading import FaultKind, SourceName
+from api.domain.machines.reading import FaultKind, SourceName
 from api.domain.reason import Reason
-from api.gpus.power_limits import WantedLimits
 from api.gpus.reader_threads import Reader
 from api.gpus.slots import GPUSlot
 from api.gpus.snapshot import GPUReading, GPUSnapshot
 from api.gpus.sources.source import GPUSource, SourceFault
+from api.gpus.wanted_power import WantedLimits
 from api.util.clock import Clock
 from api.util.periodic import PeriodicThread
 

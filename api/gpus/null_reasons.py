@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from api.domain.read_scope import OF_ANOTHER_USER
-from api.domain.reading import FaultKind
-from api.gpus.judgement import JudgedGPU
+from api.domain.access.read_scope import OF_ANOTHER_USER
+from api.domain.machines.reading import FaultKind
+from api.gpus.health.judgement import JudgedGPU
 from api.gpus.snapshot import GPUSnapshot
 
 #: Fields of the details whose null means that there is none. They have no reason.

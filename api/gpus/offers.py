@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from api.domain.gpu import GPUOffer
-from api.domain.reading import FaultKind, SourceName
+from api.domain.machines.gpu import GPUOffer
+from api.domain.machines.reading import FaultKind, SourceName
 from api.domain.reason import Reason, ReasonOrText
-from api.domain.task import RegisteredTask
-from api.gpus.foreign_use import find_at_work, has_unseen_use, is_in_use
-from api.gpus.health import LOST
-from api.gpus.judgement import JudgedGPU
+from api.domain.tasks.task import RegisteredTask
+from api.gpus.health.health import LOST
+from api.gpus.health.judgement import JudgedGPU
+from api.gpus.sharing.foreign_use import find_at_work, has_unseen_use, is_in_use
 from api.gpus.state import GPUState
 from api.gpus.views import belongs_to
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from api.domain.node import SILENT_SECONDS, NodeStatus
+from api.domain.machines.node import SILENT_SECONDS, NodeStatus
 from api.domain.reason import Reason, ReasonOrText
 from api.gpus.snapshot import GPUSnapshot
 

@@ -3,27 +3,33 @@
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from api.domain.access import current_principal
-from api.util.base_path import BASE_PATH
+from api.domain.access.principal import current_principal
+from api.domain.machines.gpu import (
+    AvailableGPUResponse,
+    FleetStatusResponse,
+    GPUDetails,
+    GPUProcesses,
+    GPUStatusResponse,
+    GPUSummary,
+    NodeGPUDetails,
+    NodeGPUProcesses,
+)
+from api.domain.machines.history import GPUHistoryResponse, NodeGPUHistoryResponse
+from api.domain.tasks.task import TaskView
+from api.util.http.base_path import BASE_PATH
 from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.responses import answer, answer_document, services
 from api.web.schemas import (
     AvailableQuery,
+    EventList,
     EventQuery,
-    GPUAvailableAnswer,
-    GPUDetailsAnswer,
-    GPUEventsAnswer,
-    GPUHistoryAnswer,
-    GPUProcessesAnswer,
-    GPUStatusAnswer,
-    GPUSummaryAnswer,
     HistoryQuery,
     NodeQuery,
     PageQuery,
     RegisterTask,
-    TaskAnswer,
-    TaskListAnswer,
+    TaskList,
     TaskProgress,
+    envelope_of,
 )
 
 #: The answer of snapshots to If-None-Match.
@@ -34,7 +40,7 @@ gpu = APIBlueprint("gpu", __name__, url_prefix=f"{BASE_PATH}/gpu", tag="GPUs")
 
 @gpu.get("/status")
 @gpu.input(NodeQuery, location="query")
-@gpu.output(GPUStatusAnswer)
+@gpu.output(envelope_of(FleetStatusResponse | GPUStatusResponse, "GPUStatus"))
 @gpu.doc(responses={**_UNCHANGED, 404: "", 422: ""})
 def get_gpu_status(query_data: NodeQuery) -> Response:
     """List all GPUs.
@@ -47,7 +53,7 @@ def get_gpu_status(query_data: NodeQuery) -> Response:
 
 @gpu.get("/summary")
 @gpu.input(NodeQuery, location="query")
-@gpu.output(GPUSummaryAnswer)
+@gpu.output(envelope_of(GPUSummary))
 @gpu.doc(responses={**_UNCHANGED, 404: "", 422: ""})
 def get_gpu_summary(query_data: NodeQuery) -> Response:
     """Summarize the GPUs.
@@ -60,19 +66,19 @@ def get_gpu_summary(query_data: NodeQuery) -> Response:
 
 @gpu.get("/available")
 @gpu.input(AvailableQuery, location="query")
-@gpu.output(GPUAvailableAnswer)
+@gpu.output(envelope_of(AvailableGPUResponse, "GPUAvailable"))
 @gpu.doc(responses=[404, 422])
 def list_available_gpus(query_data: AvailableQuery) -> Response:
     """List the available GPUs.
 
     Most free memory first. `total_available` counts all matching GPUs, before `count` limits the list.
     """
-    return answer(services().gpus.get_available_gpus(**dict(query_data)))
+    return answer(services().gpus.service.get_available_gpus(**dict(query_data)))
 
 
 @gpu.get("/events")
 @gpu.input(EventQuery, location="query")
-@gpu.output(GPUEventsAnswer)
+@gpu.output(envelope_of(EventList, "GPUEvents"))
 @gpu.doc(responses=[404, 422])
 def list_gpu_events(query_data: EventQuery) -> Response:
     """List GPU events, newest first.
@@ -80,26 +86,26 @@ def list_gpu_events(query_data: EventQuery) -> Response:
     Xid errors, changes of status and health, and failures of the driver, each with its meaning and advice. An event
     must match all filters.
     """
-    page = services().gpus.get_events(query_data.selects, query_data.page(), query_data.node)
+    page = services().gpus.service.get_events(query_data.selects, query_data.page(), query_data.node)
     return answer({"events": page.rows, "pagination": page.pagination})
 
 
 @gpu.get("/tasks")
 @gpu.input(PageQuery, location="query")
-@gpu.output(TaskListAnswer)
+@gpu.output(envelope_of(TaskList))
 @gpu.doc(responses=[422])
 def list_gpu_tasks(query_data: PageQuery) -> Response:
     """List the tasks that hold GPUs, oldest first.
 
     Trainings of this service and programs that have registered themselves.
     """
-    page = services().gpus.tasks.list(query_data.page())
+    page = services().gpus.service.tasks.list(query_data.page())
     return answer({"tasks": page.rows, "pagination": page.pagination})
 
 
 @gpu.post("/tasks")
 @gpu.input(RegisterTask)
-@gpu.output(TaskAnswer, status_code=201)
+@gpu.output(envelope_of(TaskView), status_code=201)
 @gpu.doc(responses=[400, 404, 409, 415, 422])
 @idempotent
 def register_gpu_task(json_data: RegisterTask) -> Response:
@@ -108,26 +114,26 @@ def register_gpu_task(json_data: RegisterTask) -> Response:
     All of them or none: error 409 `gpu_busy` names the holders. With a `pid` the task is released when that process
     ends. `Idempotency-Key` makes a retry safe.
     """
-    tasks, owner = services().gpus.tasks, current_principal.get().owner
+    tasks, owner = services().gpus.service.tasks, current_principal.get().owner
     before = earlier_result()
     task = tasks.register(**dict(json_data), owner=owner) if before is None else tasks.get(before.about)
     return answer(task, 201, "registered", {"Location": f"{BASE_PATH}/gpu/tasks/{task.task_id}"})
 
 
 @gpu.get("/tasks/<task_id>")
-@gpu.output(TaskAnswer)
+@gpu.output(envelope_of(TaskView))
 @gpu.doc(responses=[404])
 def get_gpu_task(task_id: str) -> Response:
     """Show a task that holds GPUs.
 
     Its GPUs, its start, and its progress as far as it was reported.
     """
-    return answer(services().gpus.tasks.get(task_id))
+    return answer(services().gpus.service.tasks.get(task_id))
 
 
 @gpu.patch("/tasks/<task_id>")
 @gpu.input(TaskProgress)
-@gpu.output(TaskAnswer)
+@gpu.output(envelope_of(TaskView))
 @gpu.doc(responses=[400, 404, 415, 422])
 def update_gpu_task(task_id: str, json_data: TaskProgress) -> Response:
     """Update the progress of a task.
@@ -135,22 +141,22 @@ def update_gpu_task(task_id: str, json_data: TaskProgress) -> Response:
     The given values replace the previous ones; null means unknown.
     """
     given = json_data.model_dump(exclude_unset=True)
-    return answer(services().gpus.tasks.update_progress(task_id, **given))
+    return answer(services().gpus.service.tasks.update_progress(task_id, **given))
 
 
 @gpu.delete("/tasks/<task_id>")
-@gpu.output(TaskAnswer)
+@gpu.output(envelope_of(TaskView))
 @gpu.doc(responses=[404])
 def release_gpu_task(task_id: str) -> Response:
     """Release the GPUs of a task.
 
     Each is `draining` until its memory is free.
     """
-    return answer(services().gpus.tasks.release(task_id), message="released")
+    return answer(services().gpus.service.tasks.release(task_id), message="released")
 
 
 @gpu.get("/<gpu_id>")
-@gpu.output(GPUDetailsAnswer)
+@gpu.output(envelope_of(NodeGPUDetails | GPUDetails, "GPUDetails"))
 @gpu.doc(responses={**_UNCHANGED, 404: ""})
 def get_gpu(gpu_id: str) -> Response:
     """Show one GPU, by index or UUID.
@@ -162,7 +168,7 @@ def get_gpu(gpu_id: str) -> Response:
 
 
 @gpu.get("/<gpu_id>/details")
-@gpu.output(GPUDetailsAnswer)
+@gpu.output(envelope_of(NodeGPUDetails | GPUDetails, "GPUDetails"))
 @gpu.doc(responses={**_UNCHANGED, 404: ""})
 def get_gpu_details(gpu_id: str) -> Response:
     """Show all data of one GPU, by index or UUID.
@@ -173,12 +179,12 @@ def get_gpu_details(gpu_id: str) -> Response:
 
 
 def _answer_details(gpu_id: str) -> Response:
-    services().gpus.require(gpu_id)
+    services().gpus.service.require(gpu_id)
     return answer_document(request.path)
 
 
 @gpu.get("/<gpu_id>/processes")
-@gpu.output(GPUProcessesAnswer)
+@gpu.output(envelope_of(NodeGPUProcesses | GPUProcesses, "GPUProcesses"))
 @gpu.doc(responses=[404])
 def list_gpu_processes(gpu_id: str) -> Response:
     """List the processes that use a GPU's memory.
@@ -186,12 +192,12 @@ def list_gpu_processes(gpu_id: str) -> Response:
     Each with its user, command (secrets masked), memory in MB, start, and the task that it belongs to. Null instead of
     a list if the driver does not report processes.
     """
-    return answer(services().gpus.get_processes(gpu_id))
+    return answer(services().gpus.service.get_processes(gpu_id))
 
 
 @gpu.get("/<gpu_id>/history")
 @gpu.input(HistoryQuery, location="query")
-@gpu.output(GPUHistoryAnswer)
+@gpu.output(envelope_of(NodeGPUHistoryResponse | GPUHistoryResponse, "GPUHistory"))
 @gpu.doc(responses=[404, 422])
 def get_gpu_history(gpu_id: str, query_data: HistoryQuery) -> Response:
     """Show the history of one metric of a GPU.
@@ -200,4 +206,4 @@ def get_gpu_history(gpu_id: str, query_data: HistoryQuery) -> Response:
     without readings.
     """
     since, until = query_data.period(services().clock.now())
-    return answer(services().gpus.get_history(gpu_id, query_data.metric, since, until, query_data.step))
+    return answer(services().gpus.service.get_history(gpu_id, query_data.metric, since, until, query_data.step))

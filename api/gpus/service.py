@@ -5,40 +5,40 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
-from api.domain.event import EventType, GPUEvent, Severity
-from api.domain.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatusResponse
-from api.domain.history import GPUHistoryResponse, Metric
-from api.domain.model_memory import ModelType, training_mb
-from api.domain.node import find_name
-from api.domain.read_scope import current_scope
-from api.domain.reading import FaultKind, XidEvent
+from api.domain.access.read_scope import current_scope
+from api.domain.machines.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatusResponse
+from api.domain.machines.gpu_event import EventType, GPUEvent, Severity
+from api.domain.machines.history import GPUHistoryResponse, Metric
+from api.domain.machines.node import find_name
+from api.domain.machines.reading import FaultKind, XidEvent
+from api.domain.machines.system import Readiness
+from api.domain.models.model_memory import ModelType, training_mb
 from api.domain.reason import Reason, text_of
-from api.domain.system import Readiness
-from api.domain.task import RegisteredTask, TaskType
-from api.gpus.circumstances import EngineLookup, NeighbourRest
+from api.domain.tasks.task import RegisteredTask, TaskType
 from api.gpus.documents import GPUDocuments, MetricsOptions
-from api.gpus.events import GPUEvents
 from api.gpus.fleet_views import FleetHistory, narrow, node_of, placed, show_processes_of
+from api.gpus.health.circumstances import EngineLookup, NeighbourRest
+from api.gpus.health.events import GPUEvents
+from api.gpus.health.judgement import JudgedGPU
+from api.gpus.health.xids import FatalXid, XidKey
 from api.gpus.hiding import hide_in_event
-from api.gpus.judgement import JudgedGPU
 from api.gpus.lookup import find_gpu
 from api.gpus.monitor import GPUMonitor
 from api.gpus.offers import why_unstartable
 from api.gpus.other_machines import NodePart, judge_drain
-from api.gpus.power_limits import WantedLimits
-from api.gpus.registration_store import Registrations
-from api.gpus.registrations import GPUHolders, TaskRegistry
+from api.gpus.registered_tasks import GPUTasks
+from api.gpus.sharing.registration_store import Registrations
+from api.gpus.sharing.registrations import GPUHolders, TaskRegistry
 from api.gpus.snapshot import GPUSnapshot
 from api.gpus.sources import host
 from api.gpus.sources.source import GPUSource
 from api.gpus.state import GPUState, GPUStateKeeper
-from api.gpus.task_service import GPUTasks
 from api.gpus.views import show_available
-from api.gpus.xids import FatalXid, XidKey
+from api.gpus.wanted_power import WantedLimits
 from api.util.clock import Clock
 from api.util.deadlines import wait_limit
-from api.util.documents import DocumentTable
-from api.util.pagination import Page, PageRequest, paginate
+from api.util.http.documents import DocumentTable
+from api.util.http.pagination import Page, PageRequest, paginate
 from api.util.periodic import PeriodicThread
 
 #: Seconds between two checks for readings that became stale without a sweep.

@@ -4,12 +4,12 @@ import logging
 from dataclasses import replace
 from datetime import datetime
 
-from api.domain.reading import FaultKind, GPUCondition, GPUIdentity, GPUProcess, GPUVitals
+from api.domain.machines.reading import FaultKind, GPUCondition, GPUIdentity, GPUProcess, GPUVitals
 from api.domain.reason import Reason, text_of
-from api.gpus.power_limits import LimitOutcome, LimitRefused, WantedLimits
 from api.gpus.reader_threads import Reader
 from api.gpus.snapshot import GPUReading
 from api.gpus.sources.source import GPUFault, GPUSource, ProcessesUnlistedError
+from api.gpus.wanted_power import LimitOutcome, LimitRefused, WantedLimits
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)

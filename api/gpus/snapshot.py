@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from api.domain.reading import (
+from api.domain.machines.reading import (
     DriverVersions,
     FaultKind,
     GPUCondition,

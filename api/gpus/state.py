@@ -4,16 +4,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from api.domain.event import EventType
-from api.domain.gpu import GPUStatus
-from api.domain.hold import GPUClaim, Hold, HoldKind
-from api.domain.node import SILENT_SECONDS, NodeStatus
-from api.domain.reading import MAX_GPUS, XidEvent
+from api.domain.machines.gpu import GPUStatus
+from api.domain.machines.gpu_event import EventType
+from api.domain.machines.hold import GPUClaim, Hold, HoldKind
+from api.domain.machines.node import SILENT_SECONDS, NodeStatus
+from api.domain.machines.reading import MAX_GPUS, XidEvent
 from api.domain.reason import Reason, ReasonOrText
-from api.domain.task import RegisteredTask
-from api.gpus.circumstances import EngineLookup, EngineStatus, GPUCircumstances, NeighbourRest
-from api.gpus.events import GPUEvents, describe_xid, xid_severity
-from api.gpus.judgement import DRAINING_SECONDS, JudgedGPU, is_stale, judge
+from api.domain.tasks.task import RegisteredTask
+from api.gpus.health.circumstances import EngineLookup, EngineStatus, GPUCircumstances, NeighbourRest
+from api.gpus.health.events import GPUEvents, describe_xid, xid_severity
+from api.gpus.health.judgement import DRAINING_SECONDS, JudgedGPU, is_stale, judge
+from api.gpus.health.xid_history import XidCount, XidHistories
 from api.gpus.other_machines import (
     NodeCondition,
     NodePart,
@@ -22,7 +23,6 @@ from api.gpus.other_machines import (
     why_unread,
 )
 from api.gpus.snapshot import GPUReading, GPUSnapshot
-from api.gpus.xid_history import XidCount, XidHistories
 from api.util.clock import Clock
 
 #: The maximum number of UUIDs stored per machine. UUIDs that are no longer reported are dropped first.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from api.domain.read_scope import ReadScope, current_scope
+from api.domain.access.read_scope import ReadScope, current_scope
 from api.errors import NodeNotFound
 from api.streaming.addresses import Opener, StreamRequest
 from api.streaming.broker import Broker

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from api.domain.gpu import (
+from api.domain.machines.gpu import (
     GPUMIG,
     AvailableGPU,
     CurrentTask,
@@ -24,11 +24,11 @@ from api.domain.gpu import (
     GPUUtilization,
     ProcessOnGPU,
 )
-from api.domain.model_memory import models_that_fit
-from api.domain.reading import GPUProcess, GPUVitals
+from api.domain.machines.reading import GPUProcess, GPUVitals
+from api.domain.models.model_memory import models_that_fit
 from api.domain.reason import Reason, code_of, text_of
-from api.domain.task import RegisteredTask
-from api.gpus.judgement import JudgedGPU
+from api.domain.tasks.task import RegisteredTask
+from api.gpus.health.judgement import JudgedGPU
 from api.gpus.null_reasons import null_paths, why_null
 from api.gpus.snapshot import GPUSnapshot
 from api.util.copying import copy_fields

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason, text_of
+from api.domain.tasks.cause import CauseCode
 
 
 class JobFailed(Exception):

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import ClassVar
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason
+from api.domain.tasks.cause import CauseCode
 from api.jobs.errors import JobFailed, StopRequested, stop_if
 from api.jobs.kinds import DONE_FILE, STOP_FILE, STOPPED_FILE, JobKind
 from api.jobs.messages import report_failure

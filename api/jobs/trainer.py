@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import api
-from api.domain.cause import Cause, CauseCode
 from api.domain.log import LogLevel, LogType, Meaning
-from api.domain.progress import Point, Progress, Stage
-from api.domain.training import Checkpoint, ResumePoint, TrainingPlan, TrainingRequest
+from api.domain.tasks.cause import Cause, CauseCode
+from api.domain.tasks.progress import Point, Progress, Stage
+from api.domain.tasks.training import Checkpoint, ResumePoint, TrainingPlan, TrainingRequest
 from api.errors import Finding
 from api.jobs.kinds import DONE_FILE, STOP_FILE, STOPPED_FILE, JobKind
 from api.jobs.messages import MARK, STEP_PREFIX, JobMessage, MessageKind, read_message
-from api.trainers.protocol.diagnosis import diagnose
+from api.trainers.failures.diagnosis import diagnose
 from api.trainers.protocol.log_lines import LineClassifier
 from api.trainers.trainer import Check, Command, Ending, Launch
 from api.util.clock import time_of
-from api.util.foreign_files import status_of
-from api.util.foreign_trees import list_names
-from api.util.formatting import as_sentence
+from api.util.files.foreign_files import status_of
+from api.util.files.foreign_trees import list_names
+from api.util.text.formatting import as_sentence
 
 _ENDED_EARLY = Cause.of(
     CauseCode.DID_NOT_TRAIN,

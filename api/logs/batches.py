@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from api.domain.log import Gap, LineFilter, LogEnd, LogLine
-from api.util.envelope import encode_json
+from api.util.http.envelope import encode_json
 
 #: Maximum numbers of lines and bytes in one message.
 BATCH_LINES = 200

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from api.domain.log import Classifier, Gap, LogLine, LogTime
 from api.executors.executor import Log
-from api.util.terminal_text import clean
+from api.util.text.terminal_text import clean
 
 #: A longer line is cut at each full MiB of the log. So every reader cuts it at the same offsets, and no reader holds
 #: more than this of it.

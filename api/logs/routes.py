@@ -3,27 +3,19 @@
 from apiflask import APIBlueprint
 from flask import Response, request
 
+from api.domain.log import LogPage, SearchResult, TaskLogPage
 from api.logs.reader import LogSource
-from api.logs.schemas import (
-    DownloadQuery,
-    LogFormat,
-    LogsAnswer,
-    LogsQuery,
-    OwnLogsAnswer,
-    SearchAllQuery,
-    SearchAnswer,
-    SearchQuery,
-)
-from api.util.base_path import BASE_PATH
+from api.logs.schemas import DownloadQuery, LogFormat, LogsQuery, SearchAllQuery, SearchQuery
+from api.util.http.base_path import BASE_PATH
 from api.web.responses import answer, answer_file, services
-from api.web.schemas import file_responses
+from api.web.schemas import envelope_of, file_responses
 
 logs = APIBlueprint("logs", __name__, url_prefix=BASE_PATH, tag="Logs")
 
 
 @logs.get("/training/<task_id>/logs")
 @logs.input(LogsQuery, location="query")
-@logs.output(LogsAnswer)
+@logs.output(envelope_of(TaskLogPage, "Logs"))
 @logs.doc(responses=[404, 422])
 def get_training_logs(task_id: str, query_data: LogsQuery) -> Response:
     """Get lines of a training's log.
@@ -36,7 +28,7 @@ def get_training_logs(task_id: str, query_data: LogsQuery) -> Response:
 
 @logs.get("/training/<task_id>/logs/search")
 @logs.input(SearchQuery, location="query")
-@logs.output(SearchAnswer)
+@logs.output(envelope_of(SearchResult, "Search"))
 @logs.doc(responses=[400, 404, 422, 503])
 def search_training_logs(task_id: str, query_data: SearchQuery) -> Response:
     """Search a training's log.
@@ -61,7 +53,7 @@ def download_training_logs(task_id: str, query_data: DownloadQuery) -> Response:
 
 @logs.get("/logs/search")
 @logs.input(SearchAllQuery, location="query")
-@logs.output(SearchAnswer)
+@logs.output(envelope_of(SearchResult, "Search"))
 @logs.doc(responses=[400, 422, 503])
 def search_all_logs(query_data: SearchAllQuery) -> Response:
     """Search the logs of all trainings.
@@ -74,7 +66,7 @@ def search_all_logs(query_data: SearchAllQuery) -> Response:
 
 @logs.get("/system/logs")
 @logs.input(LogsQuery, location="query")
-@logs.output(OwnLogsAnswer)
+@logs.output(envelope_of(LogPage, "OwnLogs"))
 @logs.doc(responses=[422])
 def get_server_logs(query_data: LogsQuery) -> Response:
     """Get lines of the server's own log.
@@ -86,7 +78,7 @@ def get_server_logs(query_data: LogsQuery) -> Response:
 
 @logs.get("/system/logs/search")
 @logs.input(SearchQuery, location="query")
-@logs.output(SearchAnswer)
+@logs.output(envelope_of(SearchResult, "Search"))
 @logs.doc(responses=[400, 422, 503])
 def search_server_logs(query_data: SearchQuery) -> Response:
     """Search the server's own log.

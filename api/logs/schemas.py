@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from api.domain.log import LineFilter, LogLevel, LogPage, LogType, SearchResult, TaskLogPage
+from api.domain.log import LineFilter, LogLevel, LogType
 from api.logs.search import LogPattern, LogQuery
-from api.util.validation import Strict
-from api.web.schemas import Duration, Envelope, Time, moment
+from api.util.http.validation import Strict
+from api.web.schemas import Duration, Time, moment
 
 Offset = Annotated[int, Field(ge=0, le=2**62)]
 
@@ -128,15 +128,3 @@ class DownloadQuery(Strict):
     """The options of a download."""
 
     inline: bool = Field(False, description="whether to show the log in the browser instead of saving it")
-
-
-class LogsAnswer(Envelope[TaskLogPage]):
-    """Lines of a task's log."""
-
-
-class OwnLogsAnswer(Envelope[LogPage]):
-    """Lines of the server's log."""
-
-
-class SearchAnswer(Envelope[SearchResult]):
-    """The results of a search."""

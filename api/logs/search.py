@@ -13,7 +13,7 @@ from api.executors.executor import Log
 from api.logs.lines import CONTEXT_BYTES, LINE_BYTES, LineStream
 from api.logs.reader import LogSource
 from api.util.clock import Clock
-from api.util.terminal_text import clean
+from api.util.text.terminal_text import clean
 
 #: Memory of one compiled pattern in bytes. A larger pattern is rejected, or searched more slowly.
 PATTERN_MEMORY = 16 * 2**20

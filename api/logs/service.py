@@ -5,22 +5,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from api.domain.access.read_scope import current_scope
 from api.domain.log import Classifier, LineFilter, LogEnd, LogPage, SearchResult, TaskLogPage
-from api.domain.read_scope import current_scope
-from api.domain.training import TaskFilter, TrainingTask
+from api.domain.tasks.training import TaskFilter, TrainingTask
 from api.errors import SearchBusy, TaskNotFound
 from api.executors.executor import Executor
 from api.logs.reader import MAX_PAGE_BYTES, MAX_PAGE_LINES, LogSource
 from api.logs.search import LogQuery, SearchRun
 from api.streaming.models import TaskEnd
 from api.trainers.protocol.log_lines import LineClassifier
-from api.training.attempt_store import AttemptStore, TaskStores
-from api.training.output import TrainingOutput
-from api.training.store import TaskStore
-from api.training.task_progress import LostOutput
+from api.training.output.output import TrainingOutput
+from api.training.progress import LostOutput
+from api.training.records.attempt_store import AttemptStore, TaskStores
+from api.training.records.task_store import TaskStore
 from api.util.clock import Clock
 from api.util.copying import copy_fields
-from api.web.downloads import LogDownload, open_download
+from api.web.bodies.downloads import LogDownload, open_download
 
 #: Maximum number of concurrent searches, since they occupy threads that serve other requests.
 MAX_SEARCHES = 2

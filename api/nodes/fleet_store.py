@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from api.db.database import Database
 from api.db.rows import clean, maybe_time, read_fields, to_seconds, to_time
 from api.db.tables import nodes
-from api.domain.audit import note_change
-from api.domain.node import Drain, NodeLocation, NodeRecord, NodeRole
+from api.domain.access.audit import note_change
+from api.domain.machines.node import Drain, NodeLocation, NodeRecord, NodeRole
 from api.errors import NodeNameTaken, NodeNotFound
 
 #: The largest report that is read, in bytes.

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from api.domain.node import SILENT_SECONDS, MachineReport, NodeRecord
-from api.domain.shared_storage import StorageReport
+from api.domain.machines.node import SILENT_SECONDS, MachineReport, NodeRecord
+from api.domain.machines.shared_storage import StorageReport
 from api.errors import Invalid
 from api.gpus.other_machines import NodePart
 from api.nodes.fleet_store import RowMark

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from api.domain.node import NodeRecord, NodeRole, NodeWarning
+from api.domain.machines.node import NodeRecord, NodeRole, NodeWarning
 from api.domain.reason import Reason
 from api.util.clock import Clock
 

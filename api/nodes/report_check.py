@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from api.domain.node import MOST_XIDS, REPORT_FORMAT, GPUReport, MachineReport, fold_name
-from api.domain.reading import MAX_GPUS, MAX_MEMORY_MB, Clocks, GPUIdentity, GPUVitals
-from api.domain.shared_storage import PROBE_FILE, StorageReport
+from api.domain.machines.node import MOST_XIDS, REPORT_FORMAT, GPUReport, MachineReport, fold_name
+from api.domain.machines.reading import MAX_GPUS, MAX_MEMORY_MB, Clocks, GPUIdentity, GPUVitals
+from api.domain.machines.shared_storage import PROBE_FILE, StorageReport
 from api.errors import Finding, Invalid
 from api.nodes.unknown_values import validate
-from api.util.validation import describe_error, details_of, excess
+from api.util.http.validation import describe_error, details_of, excess
 
 #: The limits of a report: the longest text in characters, the depth, and the number of values.
 LONGEST_TEXT = 2_000

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from api.domain.hold import Hold
-from api.domain.node import HeldGPUs
-from api.domain.task import Keep, RegisteredTask
+from api.domain.machines.hold import Hold
+from api.domain.machines.node import HeldGPUs
+from api.domain.tasks.task import Keep, RegisteredTask
 from api.errors import Conflict, TaskNotFound
 
 

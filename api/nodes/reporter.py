@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from api import __version__
-from api.domain.node import MOST_XIDS, Drain, HeldGPUs, NodeLocation
-from api.domain.reading import XidEvent
+from api.domain.machines.node import MOST_XIDS, Drain, HeldGPUs, NodeLocation
+from api.domain.machines.reading import XidEvent
 from api.gpus.documents import GPUDocuments
 from api.gpus.service import GPUService
 from api.gpus.state import GPUState

@@ -3,16 +3,18 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from api.domain.access import current_principal
-from api.nodes.schemas import DrainNode, NodeAnswer, NodeListAnswer, ReceiptAnswer, SendReport
-from api.util.base_path import BASE_PATH
+from api.domain.access.principal import current_principal
+from api.domain.machines.node import NodeInfo, ReportReceipt
+from api.nodes.schemas import DrainNode, NodeList, SendReport
+from api.util.http.base_path import BASE_PATH
 from api.web.responses import answer, services
+from api.web.schemas import envelope_of
 
 nodes = APIBlueprint("nodes", __name__, url_prefix=f"{BASE_PATH}/nodes", tag="Nodes")
 
 
 @nodes.get("")
-@nodes.output(NodeListAnswer)
+@nodes.output(envelope_of(NodeList))
 def list_nodes() -> Response:
     """List the nodes, this server's own first.
 
@@ -20,57 +22,59 @@ def list_nodes() -> Response:
     version, the time of its last report and its clock's offset. A node without a report for 15 s is `unknown`: it may
     still run.
     """
-    return answer({"nodes": services().nodes.list()})
+    return answer({"nodes": services().nodes.service.list()})
 
 
 @nodes.get("/<name>")
-@nodes.output(NodeAnswer)
+@nodes.output(envelope_of(NodeInfo, "Node"))
 @nodes.doc(responses=[404])
 def get_node(name: str) -> Response:
     """Get a node.
 
     The answer is as in the list. `/gpu/status?node=` has its GPUs.
     """
-    return answer(services().nodes.get(name))
+    return answer(services().nodes.service.get(name))
 
 
 @nodes.post("/<name>/drain")
 @nodes.input(DrainNode)
-@nodes.output(NodeAnswer)
+@nodes.output(envelope_of(NodeInfo, "Node"))
 @nodes.doc(responses=[400, 404, 415, 422, 503])
 def drain_node(name: str, json_data: DrainNode) -> Response:
     """Drain a node, so that nothing new starts there.
 
     Running tasks continue, and the GPUs are `busy` for others until `undrain`. Draining again replaces the reason.
     """
-    return answer(services().nodes.drain(name, json_data.reason, current_principal.get().actor), message="drained")
+    return answer(
+        services().nodes.service.drain(name, json_data.reason, current_principal.get().actor), message="drained"
+    )
 
 
 @nodes.post("/<name>/undrain")
-@nodes.output(NodeAnswer)
+@nodes.output(envelope_of(NodeInfo, "Node"))
 @nodes.doc(responses=[404, 503])
 def undrain_node(name: str) -> Response:
     """Undrain a node, so that tasks can start there again.
 
     If the node is not drained, nothing changes.
     """
-    return answer(services().nodes.undrain(name), message="undrained")
+    return answer(services().nodes.service.undrain(name), message="undrained")
 
 
 @nodes.delete("/<name>")
-@nodes.output(NodeAnswer)
+@nodes.output(envelope_of(NodeInfo, "Node"))
 @nodes.doc(responses=[404, 409, 503])
 def forget_node(name: str) -> Response:
     """Forget a node that no longer exists.
 
     The answer is 409 `node_is_there` while the node still reports.
     """
-    return answer(services().nodes.forget(name), message="forgotten")
+    return answer(services().nodes.service.forget(name), message="forgotten")
 
 
 @nodes.post("/<name>/report")
 @nodes.input(SendReport)
-@nodes.output(ReceiptAnswer)
+@nodes.output(envelope_of(ReportReceipt, "Receipt"))
 @nodes.doc(responses=[400, 409, 415, 422])
 def report_node(name: str, json_data: SendReport) -> Response:
     """Send a node's report to the head.
@@ -78,4 +82,4 @@ def report_node(name: str, json_data: SendReport) -> Response:
     A server with `ROLE=node` sends its report after each sweep of its GPUs. The answer 409 `node_name_taken` has the
     host of the other node with this name.
     """
-    return answer(services().nodes.receive(name, json_data.report))
+    return answer(services().nodes.service.receive(name, json_data.report))

@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from api.domain.node import NodeInfo, ReportReceipt
+from api.domain.machines.node import NodeInfo
 from api.nodes.server_models import ServerInfo
-from api.util.validation import Strict
-from api.web.schemas import Envelope, Name, Shown
+from api.util.http.validation import Strict
+from api.web.schemas import Name, Shown
 
 
 class DrainNode(Strict):
@@ -32,23 +32,7 @@ class NodeList(Shown):
     nodes: list[NodeInfo]  #: all nodes
 
 
-class NodeListAnswer(Envelope[NodeList]):
-    """The answer with every node."""
-
-
-class NodeAnswer(Envelope[NodeInfo]):
-    """The answer with a node."""
-
-
-class ReceiptAnswer(Envelope[ReportReceipt]):
-    """The answer of the head to a report."""
-
-
 class ServerListing(Shown):
     """The servers on one database."""
 
     servers: list[ServerInfo]  #: all servers of this database
-
-
-class ServerListAnswer(Envelope[ServerListing]):
-    """The answer with every server on this database."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from api.domain.node import NodeStatus
+from api.domain.machines.node import NodeStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from api.domain.node import NodeStatus
+from api.domain.machines.node import NodeStatus
 from api.errors import ServiceError
 from api.nodes.server_identity import ServerIdentity, process_of
 from api.nodes.server_models import ServerInfo, StoredServer

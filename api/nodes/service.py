@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from api import __version__
-from api.domain.access import Permission, current_principal
-from api.domain.event import Severity
-from api.domain.node import (
+from api.domain.access.principal import Permission, current_principal
+from api.domain.machines.gpu_event import Severity
+from api.domain.machines.node import (
     NODE_NAME,
     Drain,
     MachineReport,
@@ -25,7 +25,7 @@ from api.domain.node import (
     find_name,
     fold_name,
 )
-from api.domain.reading import SourceName
+from api.domain.machines.reading import SourceName
 from api.domain.reason import Reason
 from api.errors import Forbidden, Invalid, NodeIsThere, NodeNameTaken, NodeNotFound, ReportReplayed, ServiceError
 from api.executors.executor import NodeState
@@ -41,7 +41,7 @@ from api.nodes.wire import take_report
 from api.util.clock import Clock
 from api.util.deadlines import READ_SECONDS, wait_limit
 from api.util.periodic import LoopOwner, PeriodicThread
-from api.util.terminal_text import show
+from api.util.text.terminal_text import show
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.db.file_lock import FileLock
+from api.domain.machines.shared_storage import PROBE_FILE, Probe
 from api.domain.reason import Reason, ReasonOrText
-from api.domain.shared_storage import PROBE_FILE, Probe
 from api.util.clock import Clock
-from api.util.foreign_files import ForeignFile, open_there, read
+from api.util.files.foreign_files import ForeignFile, open_there, read
 from api.util.periodic import PeriodicThread
 
 #: Seconds between two probes.

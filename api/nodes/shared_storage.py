@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from api.domain.node import SILENT_SECONDS
+from api.domain.machines.node import SILENT_SECONDS
+from api.domain.machines.shared_storage import NodeStorage, Probe, StorageProbeRequest, StorageReport, StorageState
 from api.domain.reason import Reason, ReasonOrText, ReportedMessage, code_of, message_of, text_of
-from api.domain.shared_storage import NodeStorage, Probe, StorageProbeRequest, StorageReport, StorageState
 from api.util.clock import Clock
 
 #: Seconds within which one machine must read what the other writes. Directory entries may be cached for a minute.

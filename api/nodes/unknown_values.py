@@ -13,9 +13,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from api.domain.reading import FaultKind, ProcessKind, SourceName
+from api.domain.machines.reading import FaultKind, ProcessKind, SourceName
 from api.domain.reason import Reason
-from api.domain.task import TaskType
+from api.domain.tasks.task import TaskType
 
 #: The replacement of an unknown value, by its enum. None of these makes a GPU count as free.
 COUNTS_AS: Mapping[type[StrEnum], StrEnum] = {

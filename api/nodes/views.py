@@ -6,8 +6,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from api import __version__
-from api.domain.gpu import GPUStatus
-from api.domain.node import (
+from api.domain.machines.gpu import GPUStatus
+from api.domain.machines.node import (
     HeldGPUs,
     NodeGPUs,
     NodeInfo,
@@ -18,10 +18,10 @@ from api.domain.node import (
     NodeWarning,
     SlurmNode,
 )
+from api.domain.machines.shared_storage import NodeStorage, StorageState
 from api.domain.reason import Reason, message_of, text_of
-from api.domain.shared_storage import NodeStorage, StorageState
 from api.executors.executor import NodeState
-from api.gpus.judgement import JudgedGPU
+from api.gpus.health.judgement import JudgedGPU
 from api.gpus.other_machines import NEVER_REPORTED, NodeCondition
 from api.gpus.state import GPUState
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from api.domain.node import REPORT_FORMAT, GPUReport, MachineReport, NodeLocation
-from api.domain.reading import XidEvent
+from api.domain.machines.node import REPORT_FORMAT, GPUReport, MachineReport, NodeLocation
+from api.domain.machines.reading import XidEvent
+from api.domain.machines.shared_storage import StorageReport
 from api.domain.reason import ReasonOrText, ReportedMessage, code_of, message_of, text_of
-from api.domain.shared_storage import StorageReport
 from api.gpus.other_machines import NodePart
 from api.gpus.snapshot import GPUReading, GPUSnapshot
 from api.util.clock import Mark

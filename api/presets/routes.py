@@ -3,26 +3,20 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from api.domain.access import current_principal
-from api.presets.models import PresetDeleted
-from api.presets.schemas import (
-    ChangePreset,
-    CreatePreset,
-    OwnPresetAnswer,
-    OwnPresetListAnswer,
-    PresetDeletedAnswer,
-    PresetsQuery,
-)
-from api.util.base_path import BASE_PATH
+from api.domain.access.principal import current_principal
+from api.presets.models import OwnPreset, PresetDeleted
+from api.presets.schemas import ChangePreset, CreatePreset, OwnPresetList, PresetsQuery
+from api.util.http.base_path import BASE_PATH
 from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.responses import answer, services
+from api.web.schemas import envelope_of
 
 presets = APIBlueprint("presets", __name__, url_prefix=f"{BASE_PATH}/presets", tag="Training")
 
 
 @presets.get("")
 @presets.input(PresetsQuery, location="query")
-@presets.output(OwnPresetListAnswer)
+@presets.output(envelope_of(OwnPresetList))
 @presets.doc(responses=[422])
 def list_own_presets(query_data: PresetsQuery) -> Response:
     """List your presets and those that other users share, newest first.
@@ -35,7 +29,7 @@ def list_own_presets(query_data: PresetsQuery) -> Response:
 
 @presets.post("")
 @presets.input(CreatePreset)
-@presets.output(OwnPresetAnswer, status_code=201)
+@presets.output(envelope_of(OwnPreset), status_code=201)
 @presets.doc(responses=[400, 409, 415, 422, 503])
 @idempotent
 def create_preset(json_data: CreatePreset) -> Response:
@@ -52,7 +46,7 @@ def create_preset(json_data: CreatePreset) -> Response:
 
 
 @presets.get("/<preset_id>")
-@presets.output(OwnPresetAnswer)
+@presets.output(envelope_of(OwnPreset))
 @presets.doc(responses=[404])
 def get_own_preset(preset_id: str) -> Response:
     """Get a preset.
@@ -64,7 +58,7 @@ def get_own_preset(preset_id: str) -> Response:
 
 @presets.patch("/<preset_id>")
 @presets.input(ChangePreset)
-@presets.output(OwnPresetAnswer)
+@presets.output(envelope_of(OwnPreset))
 @presets.doc(responses=[400, 404, 409, 415, 422, 503])
 def change_preset(preset_id: str, json_data: ChangePreset) -> Response:
     """Rename, share or replace the settings of a preset.
@@ -75,7 +69,7 @@ def change_preset(preset_id: str, json_data: ChangePreset) -> Response:
 
 
 @presets.delete("/<preset_id>")
-@presets.output(PresetDeletedAnswer)
+@presets.output(envelope_of(PresetDeleted))
 @presets.doc(responses=[404, 503])
 def delete_preset(preset_id: str) -> Response:
     """Delete a preset.

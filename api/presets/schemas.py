@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from api.domain.model_memory import ModelType
-from api.presets.models import OwnPreset, PresetDeleted
-from api.util.masking import mask_secrets
-from api.util.pagination import Pagination
-from api.util.validation import ONE_LINE, Strict
-from api.web.schemas import Change, Envelope, PageQuery, Shown
+from api.domain.models.model_memory import ModelType
+from api.presets.models import OwnPreset
+from api.util.http.pagination import Pagination
+from api.util.http.validation import ONE_LINE, Strict
+from api.util.text.masking import mask_secrets
+from api.web.schemas import Change, PageQuery, Shown
 
 
 def _not_blank(name: str) -> str:
@@ -72,15 +72,3 @@ class OwnPresetList(Shown):
 
     presets: list[OwnPreset]
     pagination: Pagination
-
-
-class OwnPresetListAnswer(Envelope[OwnPresetList]):
-    """The answer with a page of presets."""
-
-
-class OwnPresetAnswer(Envelope[OwnPreset]):
-    """The answer with a preset."""
-
-
-class PresetDeletedAnswer(Envelope[PresetDeleted]):
-    """The answer with a deleted preset."""

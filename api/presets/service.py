@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from api.domain.access import Principal
+from api.domain.access.principal import Principal
 from api.domain.finding import make_finding
-from api.errors import Finding, HiddenPreset, Invalid, NotYours, PresetNotFound
+from api.errors import Finding, FindingText, HiddenPreset, Invalid, NotYours, PresetNotFound
 from api.presets.models import MOST_CHARACTERS, MOST_DEPTH, MOST_VALUES, PRESET_ID, OwnPreset
 from api.presets.store import PresetStore
 from api.util.clock import Clock
-from api.util.pagination import Page, PageRequest
-from api.util.validation import excess
+from api.util.http.pagination import Page, PageRequest
+from api.util.http.validation import excess
 
 #: Returns the errors in the settings of a model type: its `config` and `dataset`, with pointers from their names on.
 CheckSettings = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Sequence[Finding]]
@@ -81,7 +81,7 @@ class PresetService:
     def _check(self, model_type: str, settings: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
         limits = {"depth": MOST_DEPTH, "count": MOST_VALUES, "characters": MOST_CHARACTERS}
         mistakes = [
-            make_finding(f"/{name}", "preset_too_large", why=too_much)
+            make_finding(f"/{name}", FindingText("preset_too_large", "{why}", "Leave some out."), why=too_much)
             for name, values in (("settings", settings), ("dataset", dataset))
             if (too_much := excess(values, **limits)) is not None
         ]

@@ -8,10 +8,10 @@ from sqlalchemy.exc import IntegrityError
 from api.db.database import Database
 from api.db.rows import dump_fields, read_fields, select_page
 from api.db.saved_tables import presets
-from api.domain.audit import note_change
+from api.domain.access.audit import note_change
 from api.errors import PresetExists, PresetNotFound, TooManyPresets
 from api.presets.models import MOST_PRESETS, OwnPreset
-from api.util.pagination import Page, PageRequest
+from api.util.http.pagination import Page, PageRequest
 
 #: The owner of a preset that has none. A unique key does not compare NULL.
 _NO_OWNER = ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from api.streaming.delivery import Frames
-from api.util.ids import check_task_id
+from api.util.text.ids import check_task_id
 
 
 class Transport(StrEnum):

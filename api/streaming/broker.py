@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from api.domain.read_scope import WHOLE, ReadScope
+from api.domain.access.read_scope import WHOLE, ReadScope
 from api.errors import Unavailable
 from api.streaming.models import Message, MessageType, Topic
 from api.streaming.subscription import QUEUE_MESSAGES, Published, Subscription, TooSlow

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from starlette.types import Message, Receive, Scope, Send
 
-from api.domain.access import current_principal
+from api.domain.access.principal import current_principal
 from api.errors import TooManyStreams
 from api.streaming.addresses import LiveRoutes, MatchedRoute, Transport
 from api.streaming.broker import Broker
@@ -18,8 +18,8 @@ from api.streaming.frames import Frame
 from api.streaming.models import MessageType
 from api.streaming.permits import LastFrame, Permits
 from api.streaming.subscription import TooSlow
-from api.util.caller import address_of_caller
-from api.util.envelope import encode_json
+from api.util.http.caller import address_of_caller
+from api.util.http.envelope import encode_json
 
 # RFC 6455, 7.4.1.
 _NORMAL = 1000

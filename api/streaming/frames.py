@@ -1,7 +1,7 @@
 """Messages in their transport format, encoded once for all subscribers."""
 
 from api.streaming.models import MessageType, StreamEnding
-from api.util.envelope import encode_message
+from api.util.http.envelope import encode_message
 
 #: Types that are sent as named events, which EventSource passes to their own listeners instead of `onmessage`.
 _NAMED = (MessageType.END, MessageType.CLOSING)

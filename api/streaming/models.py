@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from api.domain.cause import Cause
-from api.domain.read_scope import ReadScope
-from api.domain.training import TaskEvent, TaskStatus
+from api.domain.access.read_scope import ReadScope
+from api.domain.tasks.cause import Cause
+from api.domain.tasks.training import TaskEvent, TaskStatus
 
 
 class Topic(StrEnum):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from api.domain.access import Principal
+from api.domain.access.principal import Principal
 from api.errors import ServiceError
 from api.streaming.frames import Frame, closing_frame
 from api.streaming.models import StreamEnding

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from pydantic import ValidationError
 
 from api.errors import Finding, Invalid, MalformedRequest
-from api.util.validation import Strict, mistakes_in
+from api.util.http.validation import Strict, mistakes_in
 
 Choice = TypeVar("Choice", bound=StrEnum)
 Query = TypeVar("Query", bound="StreamQuery")

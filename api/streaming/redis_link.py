@@ -18,11 +18,11 @@ from redis.client import PubSub
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from api.domain.training import TaskStatus
+from api.domain.tasks.training import TaskStatus
 from api.streaming.broker import Broker
 from api.streaming.models import Message, MessageType, Topic
-from api.util.ids import is_safe_id
 from api.util.periodic import PeriodicThread
+from api.util.text.ids import is_safe_id
 
 logger = logging.getLogger(__name__)
 

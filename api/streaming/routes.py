@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.util.base_path import BASE_PATH
+from api.util.http.base_path import BASE_PATH
 
 _CLOSING = "{reason}, and code if access has ended"
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator
 
-from api.domain.read_scope import WHOLE, ReadScope
+from api.domain.access.read_scope import WHOLE, ReadScope
 from api.streaming.frames import Frame
 from api.streaming.models import Message, StreamEnding, Topic
 

@@ -13,13 +13,13 @@ from itertools import islice
 from pathlib import Path
 
 from api.access.readable_paths import ReadablePaths
-from api.domain.access import Permission, Principal
-from api.domain.read_scope import ReadScope
+from api.domain.access.principal import Permission, Principal
+from api.domain.access.read_scope import ReadScope
 from api.errors import DirectoryNotFound
 from api.files.weights.scan import is_text
 from api.system.views import EntryKind, FileEntry, FileListing
-from api.util.pagination import PageRequest, paginate_by_position
-from api.util.reached_paths import UnknownTarget, is_below, open_directory, reach
+from api.util.files.reached_paths import UnknownTarget, is_below, open_directory, reach
+from api.util.http.pagination import PageRequest, paginate_by_position
 
 #: The most names that are read of one directory.
 MOST_NAMES = 20_000

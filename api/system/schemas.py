@@ -4,9 +4,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
-from api.system.views import FileListing, RunTimeSettingList, SetupChecklist
-from api.util.validation import Strict
-from api.web.schemas import Envelope, PageQuery
+from api.util.http.validation import Strict
+from api.web.schemas import PageQuery
 
 
 class FileQuery(PageQuery):
@@ -16,14 +15,6 @@ class FileQuery(PageQuery):
         None, min_length=1, max_length=4095, description="absolute path; none: the directories in which to start"
     )
     only_directories: bool = Field(False, description="true leaves out files")
-
-
-class FileListingAnswer(Envelope[FileListing]):
-    """The answer with the entries of a directory."""
-
-
-class SetupAnswer(Envelope[SetupChecklist]):
-    """The answer with every step."""
 
 
 _Value = StrictStr | StrictInt | StrictFloat | Annotated[list[StrictStr], Field(max_length=64)] | None
@@ -37,7 +28,3 @@ class ChangeSettings(Strict):
     values: dict[str, _Value] = Field(
         min_length=1, max_length=64, description="new values by key; null removes a stored value"
     )
-
-
-class RunTimeSettingListAnswer(Envelope[RunTimeSettingList]):
-    """The answer with every setting."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from api import __version__
-from api.domain.gpu import GPUSummary
-from api.domain.installation import TrainerInstallation
-from api.domain.system import (
+from api.domain.machines.gpu import GPUSummary
+from api.domain.machines.installation import TrainerInstallation
+from api.domain.machines.system import (
     ExecutorAtAGlance,
     GPUTotals,
     Health,
@@ -22,7 +22,7 @@ from api.domain.system import (
     TrainerAtAGlance,
     TrainerProblem,
 )
-from api.domain.task import TaskType
+from api.domain.tasks.task import TaskType
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageGone, Unavailable
 from api.gpus.documents import GPUDocuments
 from api.gpus.offers import explain_no_gpus

@@ -18,7 +18,7 @@ from api.access.readable_paths import ReadablePaths
 from api.config import SETTINGS, Config
 from api.db.rows import to_time
 from api.db.sealing import Sealer, SecretUnreadable
-from api.domain.read_scope import WHOLE
+from api.domain.access.read_scope import WHOLE
 from api.errors import DatabaseUnavailable, Finding, Invalid, SettingFixed
 from api.system.settings_store import SettingsStore, StoredSetting
 from api.system.views import (
@@ -29,10 +29,10 @@ from api.system.views import (
     SettingValue,
 )
 from api.util.clock import Clock
+from api.util.files.reached_paths import UnknownTarget, reach
+from api.util.http.validation import ONE_LINE
 from api.util.periodic import LoopOwner, PeriodicThread
-from api.util.reached_paths import UnknownTarget, reach
-from api.util.suggestions import nearest
-from api.util.validation import ONE_LINE
+from api.util.text.suggestions import nearest
 
 logger = logging.getLogger(__name__)
 

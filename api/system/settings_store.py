@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
 from api.db.tables import stored_settings
-from api.domain.audit import note_change
+from api.domain.access.audit import note_change
 from api.errors import Conflict
 
 

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from api.config import Config
-from api.domain.access import Permission, Principal
-from api.domain.installation import ProblemSeverity, TrainerInstallation
+from api.domain.access.principal import Permission, Principal
+from api.domain.machines.installation import ProblemSeverity, TrainerInstallation
 from api.domain.reason import Reason, ReasonCode
 from api.system.views import RunTimeSettingView, SettingValue, SetupChecklist, SetupState, SetupStep
 from api.util.clock import Clock

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from api.domain.reason import ReasonCode
-from api.util.pagination import Pagination
+from api.util.http.pagination import Pagination
 
 #: A setting's value in JSON.
 SettingValue = str | int | float | list[str] | None

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from api.domain.finding import make_finding, pointer, shown
 from api.domain.reason import Reason
-from api.errors import Finding
-from api.util.masking import has_userinfo
-from api.util.suggestions import nearest
+from api.errors import Finding, FindingText
+from api.util.text.masking import has_userinfo
+from api.util.text.suggestions import nearest
 
 
 class VariableKind(StrEnum):
@@ -166,7 +166,16 @@ def check_env(env: Mapping[str, str], cache_roots: Sequence[Path] = ()) -> list[
     Directories in variables must be below one of `cache_roots`.
     """
     if len(env) > MAX_VARIABLES:
-        return [make_finding("/env", "env_too_many", count=len(env), max_variables=MAX_VARIABLES)]
+        return [
+            make_finding(
+                "/env",
+                FindingText(
+                    "env_too_many", "The request sets {count} variables; the limit is {max_variables}.", "Remove some."
+                ),
+                count=len(env),
+                max_variables=MAX_VARIABLES,
+            )
+        ]
     mistakes: list[Finding] = []
     has_unknown = False
     for name, value in env.items():
@@ -200,24 +209,50 @@ def _reject(name: str, with_list: bool) -> Finding:
         )
     elif close := nearest(name, VARIABLES, likeness=0.85):
         remedy = Reason.of("Did you mean {close}? {allowed}", "advice_close_variable", close=close, allowed=remedy)
-    return make_finding(pointer("env", name), "env_not_allowed", remedy=remedy, name=shown(name))
+    return make_finding(
+        pointer("env", name),
+        FindingText("env_not_allowed", "The variable {name} cannot be set by a request."),
+        remedy=remedy,
+        name=shown(name),
+    )
 
 
 def _find_problem(variable: Variable, value: str, cache_roots: Sequence[Path]) -> Finding | None:
     at = pointer("env", variable.name)
     if not isinstance(value, str):
-        return make_finding(at, "env_not_string")
+        return make_finding(at, FindingText("env_not_string", "The value is not a string.", "Write it in quotes."))
     if len(value) > MAX_VALUE_CHARACTERS:
-        return make_finding(at, "env_too_long", most=MAX_VALUE_CHARACTERS)
+        return make_finding(
+            at,
+            FindingText("env_too_long", "The value is longer than {most} characters.", "Shorten it."),
+            most=MAX_VALUE_CHARACTERS,
+        )
     if not value.isprintable():
-        return make_finding(at, "env_not_one_line")
+        return make_finding(
+            at,
+            FindingText(
+                "env_not_one_line", "The value contains a control character or a line break.", "Write it on one line."
+            ),
+        )
     if not FORMS[variable.kind].fullmatch(value):
         return make_finding(
-            at, "env_of_other_kind", kind=variable.kind, variable=variable.name, meaning=variable.meaning
+            at,
+            FindingText("env_of_other_kind", "The value is not {kind}.", "{variable} is {meaning}."),
+            kind=variable.kind,
+            variable=variable.name,
+            meaning=variable.meaning,
         )
     if variable.kind is VariableKind.PATH and not _lies_below(value, cache_roots):
         below = ", ".join(map(str, cache_roots)) or "no directory"
-        return make_finding(at, "env_directory_elsewhere", below=below)
+        return make_finding(
+            at,
+            FindingText(
+                "env_directory_elsewhere",
+                "The directory is not below {below}.",
+                "Choose a directory there, or have the operator add one to TRAINER_CACHE_ROOTS.",
+            ),
+            below=below,
+        )
     return None
 
 

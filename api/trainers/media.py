@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 
 from PIL import Image
 
-from api.domain.dataset import MediaKind
-from api.domain.media import VIDEO_OPTIONS, MediaProbe, MediaProblem, MediaSource
+from api.domain.datasets.dataset import MediaKind
+from api.domain.datasets.media import VIDEO_OPTIONS, MediaProbe, MediaProblem, MediaSource
 from api.errors import ServiceError
-from api.util.caller import has_caller_left
-from api.util.files import open_regular
+from api.util.files.files import open_regular
+from api.util.http.caller import has_caller_left
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from api.domain.finding import make_finding, pointer
-from api.domain.training import TrainingRequest
-from api.errors import Finding
+from api.domain.tasks.training import TrainingRequest
+from api.errors import Finding, FindingText
 from api.trainers.environment import split_secrets
 from api.trainers.toml_text import mask_comments, text_excess, values_excess, without_comments
-from api.util.masking import has_userinfo, mask_secrets, noted_secrets
+from api.util.text.masking import has_userinfo, mask_secrets, noted_secrets
 
 #: Keys of a configuration that the service replaces before the trainer reads them.
 REPLACED = ("output_dir", "dataset", "resume_from_checkpoint")
@@ -92,4 +92,14 @@ def find_userinfo(request: TrainingRequest) -> list[Finding]:
     for name, values in (("config", request.config), ("dataset", request.dataset)):
         if values_excess(values) is None:
             found += [each.pointer for each in texts_in(values, pointer(name)) if has_userinfo(each.text)]
-    return [make_finding(at, "address_with_password") for at in found]
+    return [
+        make_finding(
+            at,
+            FindingText(
+                "address_with_password",
+                "An address here contains a user name or password, which would be stored and shown.",
+                "Remove them from the address; put secrets into `env`.",
+            ),
+        )
+        for at in found
+    ]

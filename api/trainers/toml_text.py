@@ -12,7 +12,7 @@ import toml
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from api.util.validation import excess
+from api.util.http.validation import excess
 
 #: Limits of a whole text; the largest known configuration, with a thousand directories, reaches half of them.
 MAX_CHARACTERS = 131_072

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from api.domain.cause import Cause
+from api.domain.datasets.media import MediaProbe, Recipe
 from api.domain.log import Classifier
-from api.domain.media import MediaProbe, Recipe
-from api.domain.progress import Point, Progress
 from api.domain.reason import Reason, ReasonOrText
-from api.domain.rehearsal import PlannedRehearsal
-from api.domain.training import Checkpoint, ResumeOptions, ResumePoint, TrainingPlan, TrainingRequest
+from api.domain.tasks.cause import Cause
+from api.domain.tasks.progress import Point, Progress
+from api.domain.tasks.rehearsal import PlannedRehearsal
+from api.domain.tasks.training import Checkpoint, ResumeOptions, ResumePoint, TrainingPlan, TrainingRequest
 from api.errors import Finding
 
 

@@ -1,18 +1,26 @@
 """What follows the end of an attempt: exports, samples, and the removal of files."""
 
 import logging
+from typing import Protocol
 
 from api.db.leadership import LeadershipLost
-from api.domain.task import TaskType
-from api.domain.training import TaskSummary
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import TaskSummary
 from api.errors import DatabaseUnavailable, ServiceError
-from api.training.exports import Exports
-from api.training.rehearsal_files import RehearsalFiles
-from api.training.retention import Retention
-from api.training.samples import TrainingSamples
-from api.training.store import TaskStore
+from api.training.output.exports import Exports
+from api.training.records.task_store import TaskStore
+from api.training.retention.rehearsal_files import RehearsalFiles
+from api.training.retention.service import Retention
 
 logger = logging.getLogger(__name__)
+
+
+class EndedSamples(Protocol):
+    """Collects what a task that renders samples has made."""
+
+    def end(self, task_id: str) -> None:
+        """Record the samples of an ended task."""
+        ...
 
 
 class AfterEnd:
@@ -22,7 +30,7 @@ class AfterEnd:
         self,
         tasks: TaskStore,
         exports: Exports,
-        samples: TrainingSamples,
+        samples: EndedSamples,
         rehearsals: RehearsalFiles,
         retention: Retention,
     ) -> None:

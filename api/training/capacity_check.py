@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from api.domain.finding import make_finding
-from api.domain.gpu import GPUOffer
+from api.domain.machines.gpu import GPUOffer
 from api.domain.reason import Reason
-from api.domain.training import PriorityClass, TrainingPlan, TrainingRequest
-from api.domain.usage import GB
-from api.errors import Finding, InsufficientGPUs, ServiceError
+from api.domain.tasks.labels import PriorityClass
+from api.domain.tasks.training import TrainingPlan, TrainingRequest
+from api.domain.tasks.usage import GB
+from api.errors import Finding, FindingText, InsufficientGPUs, ServiceError
 from api.files.task_files import TaskStorage
 from api.gpus.offers import explain_no_gpus, list_offers
 from api.gpus.service import GPUService
@@ -65,15 +66,36 @@ class CapacityCheck:
             pointer = "/gpu_id" if request.gpus.is_single else f"/gpu_ids/{at}"
             found = by_name.get(str(reference))
             if found is None:
-                code = "gpu_on_no_node" if self._gpus.state.is_fleet else "gpu_missing"
-                mistakes.append(make_finding(pointer, code, gpu=reference, existing=existing))
+                problem = (
+                    FindingText(
+                        "gpu_on_no_node",
+                        "No node on which trainings can start has the GPU {gpu}.",
+                        "Existing GPUs: {existing}.",
+                    )
+                    if self._gpus.state.is_fleet
+                    else FindingText(
+                        "gpu_missing", "There is no GPU with the index or UUID {gpu}.", "Existing GPUs: {existing}."
+                    )
+                )
+                mistakes.append(make_finding(pointer, problem, gpu=reference, existing=existing))
                 continue
             if found[0].uuid in seen:
-                mistakes.append(make_finding(pointer, "gpu_twice"))
+                mistakes.append(
+                    make_finding(pointer, FindingText("gpu_twice", "This GPU is listed twice.", "List each GPU once."))
+                )
             seen.add(found[0].uuid)
             nodes &= {gpu.node for gpu in found}
         if not mistakes and not nodes and seen:
-            mistakes.append(make_finding("/gpu_ids", "gpus_on_several_nodes"))
+            mistakes.append(
+                make_finding(
+                    "/gpu_ids",
+                    FindingText(
+                        "gpus_on_several_nodes",
+                        "These GPUs are on several nodes, but a training runs on a single node.",
+                        "Choose GPUs of one node.",
+                    ),
+                )
+            )
         return mistakes
 
     def _cluster_mistakes(self, request: TrainingRequest) -> Sequence[Finding]:
@@ -81,7 +103,16 @@ class CapacityCheck:
             return self._cluster.mistakes(request)
         if request.slurm is None:
             return ()
-        return (make_finding("/slurm", "no_cluster"),)
+        return (
+            make_finding(
+                "/slurm",
+                FindingText(
+                    "no_cluster",
+                    "Trainings run on this machine (EXECUTOR=local), without partitions, accounts or limits.",
+                    "Remove it, or use a service with EXECUTOR=slurm.",
+                ),
+            ),
+        )
 
     def find_problems(self, request: TrainingRequest) -> list[ServiceError]:
         """Return the reasons why this machine cannot serve a valid request."""
@@ -121,7 +152,16 @@ class CapacityCheck:
         return (
             ()
             if slurm is not None and (slurm.qos or slurm.partition)
-            else (make_finding("/priority_class", "urgent_on_cluster"),)
+            else (
+                make_finding(
+                    "/priority_class",
+                    FindingText(
+                        "urgent_on_cluster",
+                        "On a cluster, an urgent training starts first but makes no other one stop.",
+                        "Set slurm.qos or slurm.partition to one that preempts others in Slurm.",
+                    ),
+                ),
+            )
         )
 
     def _memory_warnings(self, request: TrainingRequest, plan: TrainingPlan | None) -> list[Finding]:
@@ -135,7 +175,24 @@ class CapacityCheck:
         fits = Counter(gpu.node for gpu in offers if gpu.total_mb is None or gpu.total_mb >= weights)
         if not small or (not request.gpus.references and max(fits.values(), default=0) >= request.gpu_count):
             return []
-        return [make_finding("/config/model", "weights_too_large", weights=f"{weights:,}", small=f"{max(small):,}")]
+        return [
+            make_finding(
+                "/config/model",
+                FindingText(
+                    "weights_too_large",
+                    (
+                        "The weights alone need {weights} MB on each GPU, but a GPU here has {small} MB: the "
+                        "trainer will run out of memory when loading them."
+                    ),
+                    (
+                        "Train them as float8, use a quantised file, set blocks_to_swap, use more pipeline_stages, or "
+                        "request a larger GPU."
+                    ),
+                ),
+                weights=f"{weights:,}",
+                small=f"{max(small):,}",
+            )
+        ]
 
     def _disk_warnings(self, plan: TrainingPlan | None) -> list[Finding]:
         """Return a warning if what the plan stores would fill the disk. Unknown sizes and free space give none."""
@@ -147,7 +204,14 @@ class CapacityCheck:
         return [
             make_finding(
                 "/config",
-                "disk_too_small",
+                FindingText(
+                    "disk_too_small",
+                    (
+                        "Its saved models and checkpoints need about {needed} GB of disk, and {free} GB are "
+                        "usable under {storage_root}: the disk will be full before it ends."
+                    ),
+                    "Save less often (save_every_n_epochs, checkpoint_every_n_epochs), or free disk space.",
+                ),
                 needed=f"{needed / GB:,.1f}",
                 free=f"{free / GB:,.1f}",
                 storage_root=self._storage.root,

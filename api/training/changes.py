@@ -5,16 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from api.domain.sample_set import RequestedSamples, SampleOrder
-from api.domain.task import TaskType
-from api.domain.training import TaskStatus
+from api.domain.samples.sample_set import RequestedSamples, SampleOrder
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import TaskStatus
 from api.errors import CheckpointNotFound, Conflict, Invalid
-from api.training.artifacts import saved_models
+from api.training.check import OptionsCheck
 from api.training.details import TrainingDetails
-from api.training.forecast import QueueForecast
-from api.training.output import TrainingOutput
-from api.training.request_check import OptionsCheck
-from api.training.store import NewSamples, TaskStore
+from api.training.output.artifacts import saved_models
+from api.training.output.output import TrainingOutput
+from api.training.queue.forecast import QueueForecast
+from api.training.records.task_store import NewSamples, TaskStore
 from api.training.views import TaskDetails
 from api.util.clock import Clock
 
@@ -22,7 +22,7 @@ from api.util.clock import Clock
 MAX_LINE = 2**31
 
 #: Fields of a task that decide when its turn is.
-_OF_ORDER = frozenset({"priority", "priority_class", "start_not_before"})
+_OF_ORDER = frozenset({"priority", "priority_class", "not_before"})
 
 
 class TrainingChanges:

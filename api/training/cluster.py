@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from api.domain.cluster_options import ClusterOptions
 from api.domain.finding import make_finding
 from api.domain.reason import Reason
-from api.domain.training import TaskSummary, TrainingRequest
-from api.errors import Finding
+from api.domain.tasks.cluster_options import ClusterOptions
+from api.domain.tasks.training import TaskSummary, TrainingRequest
+from api.errors import Finding, FindingText
 from api.executors.executor import NodeState
 
 
@@ -40,7 +40,10 @@ class ClusterNodes:
             found.append(
                 make_finding(
                     "/slurm/constraint",
-                    "constraint_unsatisfied",
+                    FindingText(
+                        "constraint_unsatisfied",
+                        'No node of the cluster satisfies the constraint "{constraint}" in that partition.',
+                    ),
                     remedy=self._list_features(),
                     constraint=options.constraint,
                 )
@@ -51,18 +54,41 @@ class ClusterNodes:
         partitions = self.partitions
         known = ", ".join(partitions)
         if options.partition is not None and not options.partitions:
-            yield make_finding("/slurm/partition", "partition_invalid", name=options.partition, partitions=known)
+            yield make_finding(
+                "/slurm/partition",
+                FindingText("partition_invalid", '"{name}" is not a partition.', "Partitions: {partitions}."),
+                name=options.partition,
+                partitions=known,
+            )
         for name in sorted(options.partitions.difference(partitions)):
-            yield make_finding("/slurm/partition", "partition_unknown", name=name, partitions=known)
+            yield make_finding(
+                "/slurm/partition",
+                FindingText("partition_unknown", 'The cluster has no partition "{name}".', "Partitions: {partitions}."),
+                name=name,
+                partitions=known,
+            )
 
     def _constraint_errors(self, options: ClusterOptions) -> Iterator[Finding]:
         """Yield errors that Slurm would report only at the start: features that no node has, invalid syntax."""
         if options.constraint is None:
             return
         if not options.named_features or not options.is_constraint_closed:
-            yield make_finding("/slurm/constraint", "constraint_invalid", constraint=options.constraint)
+            yield make_finding(
+                "/slurm/constraint",
+                FindingText(
+                    "constraint_invalid",
+                    '"{constraint}" is not a valid Slurm constraint.',
+                    "Join features by & or |, for example h100&nvlink.",
+                ),
+                constraint=options.constraint,
+            )
         for name in sorted(options.named_features.difference(self.features)):
-            yield make_finding("/slurm/constraint", "feature_unknown", remedy=self._list_features(), name=name)
+            yield make_finding(
+                "/slurm/constraint",
+                FindingText("feature_unknown", 'No node of the cluster has the feature "{name}".'),
+                remedy=self._list_features(),
+                name=name,
+            )
 
     def _list_features(self) -> Reason:
         return Reason.of("Features: {features}.", "advice_features", features=", ".join(self.features) or "none")

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from api.domain.dataset import PinnedDataset
-from api.domain.dataset_cache import CacheState, PlannedCache
+from api.domain.datasets.dataset import PinnedDataset
+from api.domain.datasets.dataset_cache import CacheState, PlannedCache
 from api.domain.finding import make_finding
 from api.domain.reason import Reason
-from api.domain.sweep import is_below
-from api.domain.training import TrainingPlan, TrainingRequest
-from api.errors import Finding, ServiceError
+from api.domain.tasks.sweep import is_below
+from api.domain.tasks.training import TrainingPlan, TrainingRequest
+from api.errors import Finding, FindingText, ServiceError
 from api.trainers.trainer import Trainer
 
 
@@ -134,4 +134,8 @@ class NoCaches:
         """Return no cache. A request to build one is an error."""
         if not question.request.cache_only:
             return CacheChoice()
-        return CacheChoice(mistakes=(make_finding("/dataset", "caches_unsupported"),))
+        return CacheChoice(
+            mistakes=(
+                make_finding("/dataset", FindingText("caches_unsupported", "This service does not prebuild caches.")),
+            )
+        )

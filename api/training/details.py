@@ -5,10 +5,11 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from api.domain.read_scope import current_scope
-from api.domain.sample_set import SampleOrder
-from api.domain.task import TaskType
-from api.domain.training import (
+from api.domain.access.read_scope import current_scope
+from api.domain.samples.sample_set import SampleOrder
+from api.domain.samples.training_sample import AutomaticSamplesView
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import (
     Attempt,
     Checkpoint,
     TaskEvent,
@@ -20,23 +21,22 @@ from api.domain.training import (
     in_queue_order,
 )
 from api.errors import StorageGone
+from api.gpus.power.energy import EnergyBook
 from api.gpus.service import GPUService
-from api.training.attempt_store import TaskStores
-from api.training.attempts.series import list_stretches
-from api.training.attempts.watch import AttemptWatch
-from api.training.automatic_sample_store import SampleOrderStore
-from api.training.energy import EnergyBook
-from api.training.forecast import QueueForecast
-from api.training.output import TrainingOutput
-from api.training.quotas import Quotas
-from api.training.sample_views import AutomaticSamplesView
-from api.training.store import TaskStore
-from api.training.task_progress import ProgressAnswers, event_page
+from api.training.attempts.watch.series import list_stretches
+from api.training.attempts.watch.watch import AttemptWatch
+from api.training.output.output import TrainingOutput
+from api.training.progress import ProgressAnswers, event_page
+from api.training.queue.forecast import QueueForecast
+from api.training.queue.quotas import Quotas
+from api.training.records.attempt_store import TaskStores
+from api.training.records.automatic_sample_store import SampleOrderStore
+from api.training.records.task_store import TaskStore
 from api.training.view_builders import Waiting, show_details, show_row
 from api.training.views import SeriesView, TaskDetails, TaskProgressView, TaskRow, XAxis
 from api.util.clock import Clock
 from api.util.copying import copy_fields
-from api.util.pagination import Page, PageRequest, read_page
+from api.util.http.pagination import Page, PageRequest, read_page
 
 #: Limit of values of a series in one answer.
 MAX_VALUES = 10_000
@@ -131,7 +131,7 @@ class TrainingDetails:
         self._output.storage.require()
         stretches = list_stretches(self._attempts.of_task(task_id))
         # NumPy takes long to import, and only metrics need it.
-        from api.training.metrics import show_series  # noqa: PLC0415
+        from api.training.series_views import show_series  # noqa: PLC0415
 
         return show_series(stretches, metric, type, min(limit, MAX_VALUES), since_step)
 

@@ -6,27 +6,28 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from api.db.leases import ResourceHeld
-from api.domain.durations import UsualDurations
-from api.domain.gpu import GPUInfo, NodeGPUInfo
-from api.domain.read_scope import current_scope
+from api.domain.access.read_scope import current_scope
+from api.domain.machines.gpu import GPUInfo, NodeGPUInfo
 from api.domain.reason import Reason
-from api.domain.task import TaskType
-from api.domain.training import NewTask, TaskStatus, TaskSummary, TrainingPlan, TrainingRequest
-from api.domain.usage import Owner
+from api.domain.tasks.durations import UsualDurations
+from api.domain.tasks.labels import ListedLabels, labels_of
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import NewTask, TaskStatus, TaskSummary, TrainingPlan, TrainingRequest
+from api.domain.tasks.usage import Owner
 from api.errors import Conflict, GPUBusy, Invalid, NodeDrained, NotFound, QuotaExceeded
 from api.files.task_files import TaskFiles
 from api.gpus.busy_error import describe_busy
 from api.gpus.offers import list_offers
 from api.gpus.service import GPUService
-from api.training.claims import AttemptClaims
-from api.training.closures import CLOSED_CODES
-from api.training.forecast import QueueForecast
-from api.training.planner import PassPlanner
-from api.training.quota_reasons import BOUNDS
-from api.training.quotas import Quotas, queue_is_full, quota_error
-from api.training.scheduler import Pass
-from api.training.store import TaskStore
-from api.training.usage_store import Bound, OverQuota
+from api.training.queue.claims import AttemptClaims
+from api.training.queue.closures import CLOSED_CODES
+from api.training.queue.forecast import QueueForecast
+from api.training.queue.planner import PassPlanner
+from api.training.queue.quota_reasons import BOUNDS
+from api.training.queue.quotas import Quotas, queue_is_full, quota_error
+from api.training.queue.scheduler import Pass
+from api.training.records.task_store import TaskStore
+from api.training.records.usage_store import Bound, OverQuota
 from api.training.view_builders import show_planned
 from api.training.views import PlannedGPUs
 from api.util.clock import LAST_SECOND, Clock, time_of
@@ -58,40 +59,17 @@ def preview(
         status=TaskStatus.QUEUED,
         model_type=request.model_type,
         trainer=plan.trainer,
-        name=request.name,
-        description=request.description,
-        tags=request.tags,
-        priority=request.priority,
-        priority_class=request.priority_class,
         gpus=request.gpus,
         gpu_count=request.gpu_count,
         caches=plan.caches,
         created_at=now,
         queued_at=_LAST_TIME,
         queue_rank=LAST_SECOND,
-        not_before=now,
-        start_not_before=request.not_before,
-        started_at=None,
-        finished_at=None,
+        retry_not_before=now,
         updated_at=now,
-        attempts=0,
-        retries=0,
-        retries_in_a_row=0,
-        restarted_from=None,
-        gpu_uuids=(),
-        progress=None,
-        cause=None,
-        stop=None,
-        resume=None,
-        warning=None,
-        warning_code=None,
         owner=owner,
         kind=kind,
-        result=None,
-        chosen=None,
-        sweep_id=None,
-        sweep_values=None,
-        preempted_by=None,
+        **labels_of(request, ListedLabels),
     )
 
 

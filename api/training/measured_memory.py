@@ -9,9 +9,9 @@ from sqlalchemy import Connection, insert, select
 
 from api.db.database import Database
 from api.db.measurement_tables import memory_runs
-from api.domain.measured_memory import MemoryFacts, MemoryOrigin, MemoryRun, PlannedMemory
 from api.domain.reason import Reason, ReasonOrText
-from api.domain.training import TrainingPlan
+from api.domain.tasks.measured_memory import MemoryFacts, MemoryOrigin, MemoryRun, PlannedMemory
+from api.domain.tasks.training import TrainingPlan
 
 
 def judge_memory(facts: MemoryFacts, runs: Sequence[MemoryRun]) -> PlannedMemory:

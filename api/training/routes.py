@@ -9,24 +9,20 @@ from pydantic import GetJsonSchemaHandler, RootModel, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from api.domain.access import current_principal
-from api.domain.finding import make_finding
-from api.domain.training import ResumeOptions, TaskStatus, TrainingRequest
+from api.domain.access.principal import current_principal
+from api.domain.finding import CONFIGURATION_TOO_LARGE, make_finding
+from api.domain.tasks.training import ResumeOptions, TaskStatus, TrainingRequest
 from api.errors import Finding, Invalid
-from api.training.artifacts import newest_first
+from api.training.comparison.views import ComparedTrainings
+from api.training.output.artifacts import newest_first
 from api.training.schemas import (
+    ArtifactList,
     ArtifactQuery,
-    ArtifactsAnswer,
     ArtifactsQuery,
-    CheckpointsAnswer,
     CompareQuery,
-    ComparisonAnswer,
-    DeletedAnswer,
-    DeletedCheckpointAnswer,
     DeleteQuery,
     EventOrder,
     EventsQuery,
-    ExportAnswer,
     ExportCheckpoint,
     FileOrder,
     ListQuery,
@@ -34,23 +30,29 @@ from api.training.schemas import (
     PatchTraining,
     ResumeTraining,
     StartTraining,
-    StoppedTrainingAnswer,
     StopQuery,
     StopTraining,
-    TrainingAnswer,
-    TrainingEventsAnswer,
-    TrainingListAnswer,
-    TrainingMetricsAnswer,
-    TrainingProgressAnswer,
-    ValidationAnswer,
+    TrainingEventList,
+    TrainingList,
 )
 from api.training.view_builders import read_findings
-from api.util.base_path import BASE_PATH
-from api.util.pagination import paginate
-from api.util.validation import details_of, excess, mistakes_in
+from api.training.views import (
+    CheckpointList,
+    Deleted,
+    DeletedCheckpoint,
+    ExportView,
+    SeriesView,
+    StoppedTask,
+    TaskDetails,
+    TaskProgressView,
+    Validation,
+)
+from api.util.http.base_path import BASE_PATH
+from api.util.http.pagination import paginate
+from api.util.http.validation import details_of, excess, mistakes_in
 from api.web.idempotency_routes import earlier_result, idempotency_scope, idempotent
 from api.web.responses import answer, answer_file, body_is_optional, services
-from api.web.schemas import file_responses
+from api.web.schemas import envelope_of, file_responses
 
 training = APIBlueprint("training", __name__, url_prefix=f"{BASE_PATH}/training", tag="Training")
 
@@ -102,7 +104,7 @@ def read_start(body: Any) -> tuple[TrainingRequest | None, list[Finding]]:
     mistakes: list[Finding] = []
     too_much = excess(body, depth=MAX_DEPTH, count=MAX_VALUES)
     if too_much is not None:
-        return None, [make_finding("", "configuration_too_large", why=too_much)]
+        return None, [make_finding("", CONFIGURATION_TOO_LARGE, why=too_much)]
     while True:
         try:
             return StartTraining.model_validate(body).request(), mistakes
@@ -119,7 +121,7 @@ def read_start(body: Any) -> tuple[TrainingRequest | None, list[Finding]]:
 
 @training.post("/validate")
 @training.input(StartBody)
-@training.output(ValidationAnswer)
+@training.output(envelope_of(Validation))
 @training.doc(responses=[400, 415, 503])
 def validate_training(json_data: StartBody) -> Response:
     """Check a request and show its plan.
@@ -129,12 +131,12 @@ def validate_training(json_data: StartBody) -> Response:
     `valid`.
     """
     parsed, mistakes = read_start(json_data.root)
-    return answer(services().training.validate(parsed, mistakes, current_principal.get().owner))
+    return answer(services().training.service.validate(parsed, mistakes, current_principal.get().owner))
 
 
 @training.post("/start")
 @training.input(StartBody)
-@training.output(TrainingAnswer, status_code=201)
+@training.output(envelope_of(TaskDetails, "Training"), status_code=201)
 @training.doc(responses=[400, 409, 415, 422, 503, 507])
 @idempotent
 def start_training(json_data: StartBody) -> Response:
@@ -145,16 +147,18 @@ def start_training(json_data: StartBody) -> Response:
     not permit it. `Idempotency-Key` makes retries safe.
     """
     if before := earlier_result():
-        return _created(services().details.get(before.about))
+        return _created(services().training.details.get(before.about))
     parsed, mistakes = read_start(json_data.root)
     parsed = _require_form(parsed, mistakes)
     principal = current_principal.get()
-    return _created(services().training.start(parsed, principal.actor, idempotency_scope(), owner=principal.owner))
+    return _created(
+        services().training.service.start(parsed, principal.actor, idempotency_scope(), owner=principal.owner)
+    )
 
 
 @training.post("/cache")
 @training.input(StartBody)
-@training.output(TrainingAnswer, status_code=201)
+@training.output(envelope_of(TaskDetails, "Training"), status_code=201)
 @training.doc(responses=[400, 409, 415, 422, 503, 507])
 @idempotent
 def cache_dataset(json_data: StartBody) -> Response:
@@ -166,16 +170,18 @@ def cache_dataset(json_data: StartBody) -> Response:
     `"regenerate_cache": true` rebuilds it. Cache tasks are followed, stopped and deleted like trainings.
     """
     if before := earlier_result():
-        return _created(services().details.get(before.about))
+        return _created(services().training.details.get(before.about))
     parsed, mistakes = read_start(json_data.root)
     requested = replace(_require_form(parsed, mistakes), cache_only=True)
     principal = current_principal.get()
-    return _created(services().training.start(requested, principal.actor, idempotency_scope(), owner=principal.owner))
+    return _created(
+        services().training.service.start(requested, principal.actor, idempotency_scope(), owner=principal.owner)
+    )
 
 
 @training.post("/rehearse")
 @training.input(StartBody)
-@training.output(TrainingAnswer, status_code=202)
+@training.output(envelope_of(TaskDetails, "Training"), status_code=202)
 @training.doc(responses=[400, 409, 415, 422, 503, 507])
 @idempotent
 def rehearse_training(json_data: StartBody) -> Response:
@@ -188,11 +194,11 @@ def rehearse_training(json_data: StartBody) -> Response:
     stopped and deleted like trainings.
     """
     if before := earlier_result():
-        return _created(services().details.get(before.about), 202)
+        return _created(services().training.details.get(before.about), 202)
     parsed, mistakes = read_start(json_data.root)
     requested = replace(_require_form(parsed, mistakes), rehearsal=True)
     principal = current_principal.get()
-    task = services().training.start(requested, principal.actor, idempotency_scope(), owner=principal.owner)
+    task = services().training.service.start(requested, principal.actor, idempotency_scope(), owner=principal.owner)
     return _created(task, 202)
 
 
@@ -200,7 +206,7 @@ def _require_form(parsed: TrainingRequest | None, mistakes: list[Finding]) -> Tr
     """Return the request. Raise Invalid with all errors if its form is invalid."""
     if not mistakes and parsed is not None:
         return parsed
-    found = services().training.validate(parsed, mistakes)
+    found = services().training.service.validate(parsed, mistakes)
     raise Invalid(mistakes=list(read_findings(found.errors)))
 
 
@@ -212,7 +218,7 @@ def _created(task: Any, status: int = 201) -> Response:
 
 @training.get("/list")
 @training.input(ListQuery, location="query")
-@training.output(TrainingListAnswer)
+@training.output(envelope_of(TrainingList))
 @training.doc(responses=[422])
 def list_trainings(query_data: ListQuery) -> Response:
     """List trainings, newest first.
@@ -222,7 +228,7 @@ def list_trainings(query_data: ListQuery) -> Response:
     with AND. Rows are short; `/training/{task_id}` has the rest.
     """
     query = query_data
-    trainings = services().trainings
+    trainings = services().training.lists
     page = trainings.get_page(query.filter(), query.gpu_id, query.page(), query.order)
     empty_at = trainings.queue_empty_at()
     return answer({"tasks": page.rows, "pagination": page.pagination, "queue_empty_at": empty_at})
@@ -230,7 +236,7 @@ def list_trainings(query_data: ListQuery) -> Response:
 
 @training.get("/compare")
 @training.input(CompareQuery, location="query")
-@training.output(ComparisonAnswer)
+@training.output(envelope_of(ComparedTrainings, "Comparison"))
 @training.doc(responses=[404, 422])
 def compare_trainings(query_data: CompareQuery) -> Response:
     """Compare two to eight trainings.
@@ -241,13 +247,13 @@ def compare_trainings(query_data: CompareQuery) -> Response:
     """
     query = query_data
     given = (query.task_ids(), query.metrics(), query.axis, query.limit)
-    return answer(services().comparison.compare(*given, all_settings=query.all_settings))
+    return answer(services().training.comparison.compare(*given, all_settings=query.all_settings))
 
 
 @training.post("/stop/<task_id>")
 @training.input(StopTraining)
 @training.input(StopQuery, location="query")
-@training.output(StoppedTrainingAnswer, status_code=202)
+@training.output(envelope_of(StoppedTask, "StoppedTraining"), status_code=202)
 @training.doc(responses=_STOPPED)
 @body_is_optional
 def stop_training(task_id: str, json_data: StopTraining, query_data: StopQuery) -> Response:
@@ -265,7 +271,7 @@ def stop_training(task_id: str, json_data: StopTraining, query_data: StopQuery) 
 @training.post("/<task_id>/stop")
 @training.input(StopTraining)
 @training.input(StopQuery, location="query")
-@training.output(StoppedTrainingAnswer, status_code=202)
+@training.output(envelope_of(StoppedTask, "StoppedTraining"), status_code=202)
 @training.doc(responses=_STOPPED)
 @body_is_optional
 def stop_training_task(task_id: str, json_data: StopTraining, query_data: StopQuery) -> Response:
@@ -278,14 +284,14 @@ def stop_training_task(task_id: str, json_data: StopTraining, query_data: StopQu
 
 def _stop(task_id: str, how: StopTraining, wait: float) -> Response:
     actor = current_principal.get().actor
-    task = services().stops.stop(task_id, how.force, how.timeout_seconds, actor, wait, how.keep_lora)
+    task = services().training.stops.stop(task_id, how.force, how.timeout_seconds, actor, wait, how.keep_lora)
     status = 200 if task.status.is_finished else 202
     return answer(task, status, str(task.status), {"Location": f"{BASE_PATH}/training/{task_id}"})
 
 
 @training.post("/resume/<task_id>")
 @training.input(ResumeTraining)
-@training.output(TrainingAnswer, status_code=202)
+@training.output(envelope_of(TaskDetails, "Training"), status_code=202)
 @training.doc(responses=[400, 404, 409, 415, 422, 503, 507])
 @body_is_optional
 def resume_training(task_id: str, json_data: ResumeTraining) -> Response:
@@ -295,14 +301,14 @@ def resume_training(task_id: str, json_data: ResumeTraining) -> Response:
     task's own (null removes a key); TOML texts replace them. 409 `no_checkpoint` means that there is none: restart the
     training instead.
     """
-    service = services().training
+    service = services().training.service
     options = ResumeOptions(json_data.checkpoint, json_data.reset_dataloader, json_data.reset_optimizer)
     task = service.resume(task_id, options, json_data.changes, current_principal.get().actor)
     return answer(task, 202, "queued", {"Location": f"{BASE_PATH}/training/{task_id}"})
 
 
 @training.post("/<task_id>/save")
-@training.output(TrainingAnswer, status_code=202)
+@training.output(envelope_of(TaskDetails, "Training"), status_code=202)
 @training.doc(responses=[404, 409, 503])
 def save_checkpoint(task_id: str) -> Response:
     """Save a checkpoint now.
@@ -310,13 +316,13 @@ def save_checkpoint(task_id: str) -> Response:
     The trainer saves it after the current step and continues. An event of the type `checkpoint` reports its completion.
     409 `not_training` is returned while the training loads or caches, and if it does not run. No body is needed.
     """
-    task = services().saving.save(task_id, current_principal.get().actor)
+    task = services().training.saving.save(task_id, current_principal.get().actor)
     return answer(task, 202, "requested", {"Location": f"{BASE_PATH}/training/{task_id}/checkpoints"})
 
 
 @training.post("/<task_id>/export")
 @training.input(ExportCheckpoint)
-@training.output(ExportAnswer, status_code=202)
+@training.output(envelope_of(ExportView), status_code=202)
 @training.doc(responses=_EXPORTED)
 @body_is_optional
 def export_checkpoint(task_id: str, json_data: ExportCheckpoint) -> Response:
@@ -333,13 +339,13 @@ def export_checkpoint(task_id: str, json_data: ExportCheckpoint) -> Response:
     its checkpoint stay as they are. 409 `export_unsupported` means that the requested way is impossible.
     """
     actor = current_principal.get().actor
-    made = services().exports.start(task_id, json_data.checkpoint, actor, json_data.chosen_method)
+    made = services().training.exports.start(task_id, json_data.checkpoint, actor, json_data.chosen_method)
     where = made.url if made.export_id is None else f"{BASE_PATH}/training/{made.export_id}"
     return answer(made, 200 if made.status is TaskStatus.COMPLETED else 202, str(made.status), {"Location": str(where)})
 
 
 @training.post("/restart/<task_id>")
-@training.output(TrainingAnswer, status_code=201)
+@training.output(envelope_of(TaskDetails, "Training"), status_code=201)
 @training.doc(responses=[404, 409, 422, 503, 507])
 @idempotent
 def restart_training(task_id: str) -> Response:
@@ -348,25 +354,25 @@ def restart_training(task_id: str) -> Response:
     Creates a new task with the same request; `restarted_from` names the old one. No body is needed.
     """
     if before := earlier_result():
-        return _created(services().details.get(before.about))
+        return _created(services().training.details.get(before.about))
     principal = current_principal.get()
-    return _created(services().training.restart(task_id, principal.actor, idempotency_scope(), principal.owner))
+    return _created(services().training.service.restart(task_id, principal.actor, idempotency_scope(), principal.owner))
 
 
 @training.get("/<task_id>")
-@training.output(TrainingAnswer)
+@training.output(envelope_of(TaskDetails, "Training"))
 @training.doc(responses=[404])
 def get_training(task_id: str) -> Response:
     """Show a training.
 
     Returns its request, attempts, progress, speed, memory, why it waits, and the cause and remedy of a failure.
     """
-    return answer(services().details.get(task_id))
+    return answer(services().training.details.get(task_id))
 
 
 @training.patch("/<task_id>")
 @training.input(PatchTraining)
-@training.output(TrainingAnswer)
+@training.output(envelope_of(TaskDetails, "Training"))
 @training.doc(responses=[400, 404, 409, 415, 422])
 def update_training(task_id: str, json_data: PatchTraining) -> Response:
     """Change priority, name, description, tags, notes, trigger word, automatic samples or the place in the queue.
@@ -376,13 +382,13 @@ def update_training(task_id: str, json_data: PatchTraining) -> Response:
     priority; users still take turns, and only a higher priority overtakes the tasks of others.
     """
     actor = current_principal.get().actor
-    given = (json_data.changes(), actor, json_data.position, json_data.requested_samples())
-    return answer(services().changes.patch(task_id, *given))
+    given = (json_data.given_labels(), actor, json_data.position, json_data.requested_samples())
+    return answer(services().training.changes.patch(task_id, *given))
 
 
 @training.delete("/<task_id>")
 @training.input(DeleteQuery, location="query")
-@training.output(DeletedAnswer)
+@training.output(envelope_of(Deleted))
 @training.doc(responses=[404, 409, 422])
 def delete_training(task_id: str, query_data: DeleteQuery) -> Response:
     """Delete a finished training.
@@ -390,11 +396,11 @@ def delete_training(task_id: str, query_data: DeleteQuery) -> Response:
     Its files stay unless `files=true`. The cache of a cache task is always deleted, unless trainings use it: 409
     `cache_in_use`.
     """
-    return answer(services().training_files.delete(task_id, query_data.files), message="deleted")
+    return answer(services().training.files.delete(task_id, query_data.files), message="deleted")
 
 
 @training.get("/<task_id>/progress")
-@training.output(TrainingProgressAnswer)
+@training.output(envelope_of(TaskProgressView, "TrainingProgress"))
 @training.doc(responses=[404])
 def get_training_progress(task_id: str) -> Response:
     """Show the progress of a training.
@@ -402,34 +408,34 @@ def get_training_progress(task_id: str) -> Response:
     Returns stage, epoch, step, progress in %, speed, remaining time and the latest metrics. Values that the trainer has
     not reported yet are null.
     """
-    return answer(services().details.get_progress(task_id))
+    return answer(services().training.details.get_progress(task_id))
 
 
 @training.get("/<task_id>/metrics")
 @training.input(MetricsQuery, location="query")
-@training.output(TrainingMetricsAnswer)
+@training.output(envelope_of(SeriesView, "TrainingMetrics"))
 @training.doc(responses=[404, 422])
 def get_training_metrics(task_id: str, query_data: MetricsQuery) -> Response:
     """Show a metric over steps or epochs.
 
     The series is reduced to `limit` values so that no peak is lost. A value that is not a number is null, and counted.
     """
-    return answer(services().details.get_metrics(task_id, **dict(query_data)))
+    return answer(services().training.details.get_metrics(task_id, **dict(query_data)))
 
 
 @training.get("/<task_id>/checkpoints")
-@training.output(CheckpointsAnswer)
+@training.output(envelope_of(CheckpointList, "Checkpoints"))
 @training.doc(responses=[404])
 def list_checkpoints(task_id: str) -> Response:
     """List the checkpoints of a training, oldest first.
 
     A training can resume from those with `complete`.
     """
-    return answer(services().training_files.get_checkpoints(task_id))
+    return answer(services().training.files.get_checkpoints(task_id))
 
 
 @training.delete("/<task_id>/checkpoints/<name>")
-@training.output(DeletedCheckpointAnswer)
+@training.output(envelope_of(DeletedCheckpoint))
 @training.doc(responses=[404, 409, 503])
 def delete_checkpoint(task_id: str, name: str) -> Response:
     """Delete a checkpoint.
@@ -437,13 +443,13 @@ def delete_checkpoint(task_id: str, name: str) -> Response:
     A finished training can lose any of them. Until then, 409 `checkpoint_in_use` protects the newest one, incomplete
     ones, and the one from which the training is about to resume. Saved models stay.
     """
-    deleted = services().training_files.delete_checkpoint(task_id, name, current_principal.get().actor)
+    deleted = services().training.files.delete_checkpoint(task_id, name, current_principal.get().actor)
     return answer(deleted, message="deleted")
 
 
 @training.get("/<task_id>/artifacts")
 @training.input(ArtifactsQuery, location="query")
-@training.output(ArtifactsAnswer)
+@training.output(envelope_of(ArtifactList, "Artifacts"))
 @training.doc(responses=[404, 422])
 def list_artifacts(task_id: str, query_data: ArtifactsQuery) -> Response:
     """List the files that a training made.
@@ -451,7 +457,7 @@ def list_artifacts(task_id: str, query_data: ArtifactsQuery) -> Response:
     Shows saved models, checkpoints, samples and configurations in its output directory with their sizes, by path or
     newest first.
     """
-    files = services().training_files.get_artifacts(task_id)
+    files = services().training.files.get_artifacts(task_id)
     found = list(enumerate(newest_first(files) if query_data.order is FileOrder.NEWEST else files, start=1))
     page = paginate(found, lambda row: row[0], query_data.page())
     total = sum(artifact.size_bytes for _, artifact in found)
@@ -469,13 +475,13 @@ def download_artifact(task_id: str, path: str, query_data: ArtifactQuery) -> Res
     the keys of ModelSpec and sd-scripts: trigger word, base model, dataset, rank and so on. Its tensors are those that
     the trainer wrote. `Range` requests a part, so that an interrupted download can continue.
     """
-    file = services().training_files.open_artifact(task_id, path, is_raw=query_data.raw)
+    file = services().training.files.open_artifact(task_id, path, is_raw=query_data.raw)
     return answer_file(request.environ, file)
 
 
 @training.get("/<task_id>/events")
 @training.input(EventsQuery, location="query")
-@training.output(TrainingEventsAnswer)
+@training.output(envelope_of(TrainingEventList, "TrainingEvents"))
 @training.doc(responses=[404, 422])
 def list_training_events(task_id: str, query_data: EventsQuery) -> Response:
     """List the events of a training.
@@ -483,5 +489,5 @@ def list_training_events(task_id: str, query_data: EventsQuery) -> Response:
     Shows each change of status and each notable event, with its actor and reason. Events never change.
     """
     is_newest_first = query_data.order is EventOrder.NEWEST
-    page = services().details.get_events(task_id, query_data.page(), is_newest_first=is_newest_first)
+    page = services().training.details.get_events(task_id, query_data.page(), is_newest_first=is_newest_first)
     return answer({"events": page.rows, "pagination": page.pagination})

@@ -7,18 +7,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.domain.access import ME, current_principal
-from api.domain.cause import CauseCode
-from api.domain.cluster_options import ClusterOptions
-from api.domain.hold import Hold
-from api.domain.reading import MAX_GPUS, MAX_MEMORY_MB
-from api.domain.sample_set import RequestedSamples
-from api.domain.sweep import SWEEP_ID
-from api.domain.task import TaskType
-from api.domain.training import (
+from api.domain.access.principal import ME, current_principal
+from api.domain.machines.hold import Hold
+from api.domain.machines.reading import MAX_GPUS, MAX_MEMORY_MB
+from api.domain.samples.sample_set import RequestedSamples
+from api.domain.tasks.cause import CauseCode
+from api.domain.tasks.cluster_options import ClusterOptions
+from api.domain.tasks.sweep import SWEEP_ID
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import (
     NOTICES,
     GPURequest,
-    PriorityClass,
     TaskEvent,
     TaskFilter,
     TaskNotice,
@@ -26,40 +25,27 @@ from api.domain.training import (
     TaskStatus,
     TrainingRequest,
 )
-from api.sampling.schemas import SamplesAfterModels
-from api.training.comparison import LEAST_TRAININGS, MOST_TRAININGS, MOST_VALUES
-from api.training.comparison_views import ComparedTrainings, ComparisonAxis
-from api.training.export_order import ExportMethod
+from api.training.comparison.service import LEAST_TRAININGS, MOST_TRAININGS, MOST_VALUES
+from api.training.comparison.views import ComparisonAxis
+from api.training.label_schemas import PatchLabels, ResumeLabels, StartLabels, without_default
+from api.training.output.export_order import ExportMethod
+from api.training.sample_requests import SamplesAfterModels
 from api.training.views import (
     Artifact,
-    CheckpointList,
-    Deleted,
-    DeletedCheckpoint,
-    ExportView,
-    SeriesView,
-    StoppedTask,
-    TaskDetails,
-    TaskProgressView,
     TaskRow,
-    Validation,
     XAxis,
 )
-from api.util.masking import mask_secrets
-from api.util.pagination import Pagination
-from api.util.validation import NO_NUL, ONE_LINE, Strict
+from api.util.http.pagination import Pagination
+from api.util.http.validation import NO_NUL, Strict
+from api.util.text.masking import mask_secrets
 from api.web.schemas import (
     Change,
-    Envelope,
     GPUIndex,
     GPUReference,
-    Name,
     PageQuery,
     Shown,
     Tag,
-    Tags,
-    Time,
     at_most_one,
-    utc,
     whole,
 )
 
@@ -173,16 +159,6 @@ _RULES: list[JsonValue] = [
 #: Metrics of one comparison.
 _MOST_METRICS = 8
 
-Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$"), AfterValidator(mask_secrets)]
-Notes = Annotated[str, Field(max_length=10_000, pattern=NO_NUL), AfterValidator(mask_secrets)]
-TriggerWord = Annotated[str, Field(min_length=1, max_length=200, pattern=ONE_LINE), AfterValidator(mask_secrets)]
-_CLASS = (
-    "orders the queue before `priority`; an urgent training that finds no free GPU makes background trainings stop "
-    "with a checkpoint; they resume automatically later"
-)
-Priority = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(whole)]
-Class = Annotated[PriorityClass, Field(strict=False)]
-Start = Annotated[Time, Field(strict=False)]
 QueuePosition = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(whole)]
 RetriedCause = Annotated[CauseCode, Field(strict=False)]
 SweepId = Annotated[str, Field(pattern=SWEEP_ID)]
@@ -199,7 +175,7 @@ class TrainerFiles(GPUSelection):
     env: dict[str, str] | None = Field(None, max_length=64, description="environment variables (allow-listed)")
 
 
-class StartTraining(TrainerFiles):
+class StartTraining(StartLabels, TrainerFiles):
     """A request to start a training."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": _EXAMPLE, "allOf": _RULES})
@@ -207,16 +183,6 @@ class StartTraining(TrainerFiles):
     model_type: str = Field(
         min_length=1, max_length=64, description="the model type to train: flux, wan, sdxl, … or toy"
     )
-    name: Name | None = None
-    description: Description | None = None
-    tags: Tags = Field(default_factory=list, description="words by which trainings are found and filtered")
-    notes: Notes | None = None
-    trigger_word: TriggerWord | None = Field(
-        None, description="word in prompts that calls what is trained; written into the models that people download"
-    )
-    priority: Priority = Field(0, description="higher priorities of a class start first, then older tasks")
-    priority_class: Class = Field(PriorityClass.NORMAL, description=_CLASS)
-    not_before: Start | None = Field(None, description="it waits until this time, with its zone; null: starts anytime")
     queue: bool = Field(True, description="false: 409 `gpu_busy` unless the GPUs are free now")
     max_retries: Annotated[int, Field(ge=0, le=100), BeforeValidator(whole)] = Field(
         0, description="retries after a failure, from the last complete checkpoint"
@@ -243,29 +209,17 @@ class StartTraining(TrainerFiles):
             notify=None if self.notify is None else self.notify.notice(),
             slurm=None if self.slurm is None else self.slurm.options(),
             samples=None if self.samples is None else self.samples.requested(),
-            tags=_unique(self.tags),
             retry_on=None if self.retry_on is None else tuple(self.retry_on),
-            not_before=None if self.not_before is None else utc(self.not_before),
-            **{name: getattr(self, name) for name in _PLAIN},
+            **self.given_labels(),
+            **self.model_dump(include=_PLAIN),
         )
 
 
-_PLAIN = (
-    "name",
-    "description",
-    "notes",
-    "trigger_word",
-    "priority",
-    "priority_class",
-    "queue",
-    "config_toml",
-    "dataset_toml",
-    "max_retries",
-    "stop_on_hang",
-    "keep_last_checkpoints",
-    "regenerate_cache",
-    "trust_cache",
-)
+#: Fields of a start request that are no labels and that the service uses as they are given.
+_PLAIN = {
+    "queue", "config_toml", "dataset_toml", "max_retries", "stop_on_hang", "keep_last_checkpoints",
+    "regenerate_cache", "trust_cache",
+}  # fmt: skip
 
 
 class StopTraining(Strict):
@@ -306,7 +260,7 @@ class StopQuery(Strict):
     wait: float = Field(0, ge=0, le=60, description="maximum seconds to wait for the end of the training")
 
 
-class ResumeTraining(TrainerFiles):
+class ResumeTraining(ResumeLabels, TrainerFiles):
     """How to resume.
 
     Given values replace those of the task. `config` and `dataset` are merged into the task's own; `config` also into a
@@ -328,11 +282,6 @@ class ResumeTraining(TrainerFiles):
     )
     reset_dataloader: bool = Field(False, description="restart the order of the data")
     reset_optimizer: bool = Field(False, description="discard the state of optimizer and learning rate")
-    tags: Tags | None = Field(None, description="replaces all tags; null removes them; they stay if omitted")
-    notes: Notes | None = Field(None, description="replaces the notes; null removes them; they stay if omitted")
-    trigger_word: TriggerWord | None = Field(
-        None, description="replaces the trigger word; null removes it; it stays if omitted"
-    )
 
     def changes(self, task: TrainingRequest) -> dict[str, Any]:
         """Return the changes of the task's request."""
@@ -346,18 +295,9 @@ class ResumeTraining(TrainerFiles):
                 changed[name] = given
             elif given is not None:
                 changed[name] = _merge(changed.get(name, getattr(task, name)), given)
-        if "tags" in self.model_fields_set:
-            changed["tags"] = _unique(self.tags)
-        for name in ("notes", "trigger_word"):
-            if name in self.model_fields_set:
-                changed[name] = getattr(self, name)
         if self.names_gpus:
             changed["gpus"] = self.gpus()
-        return changed
-
-
-def _unique(tags: list[str] | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(tags or ()))
+        return changed | self.given_labels()
 
 
 def _merge(base: Any, patch: Any) -> Any:
@@ -373,38 +313,18 @@ def _merge(base: Any, patch: Any) -> Any:
     return merged
 
 
-def _without_default(schema: dict[str, Any]) -> None:
-    del schema["default"]
-
-
-class PatchTraining(Change):
+class PatchTraining(Change, PatchLabels):
     """Fields of a task that can change at any time. Null removes any but priority, class and position."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"priority": 10}})
 
-    name: Name | None = None
-    description: Description | None = None
-    # The default is hidden: an omitted priority stays unchanged.
-    priority: Priority = Field(0, json_schema_extra=_without_default)  #: from -1000 to 1000; higher ones start first
-    priority_class: Class = Field(PriorityClass.NORMAL, json_schema_extra=_without_default, description=_CLASS)
-    not_before: Start | None = Field(None, description="it waits until this time, with its zone; null: starts anytime")
-    tags: Tags | None = Field(None, description="replaces all tags; null removes them")
-    notes: Notes | None = None
-    trigger_word: TriggerWord | None = Field(None, description="word in prompts that calls what is trained")
     queue_position: Literal["first", "last"] | QueuePosition = Field(
         "first",
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         description="new position of a queued task: first or last among its user's tasks of its class and priority, or "
         "as close as possible to a `queue_position`",
     )
     samples: SamplesAfterModels | None = Field(None, description="samples to render after saved models; null ends them")
-
-    def changes(self) -> dict[str, Any]:
-        """Return the new values of the given fields, without the position and the samples."""
-        given = self.model_dump(exclude_unset=True, exclude={"queue_position", "samples", "not_before"})
-        if "not_before" in self.model_fields_set:
-            given["start_not_before"] = None if self.not_before is None else utc(self.not_before)
-        return {**given, "tags": _unique(self.tags)} if "tags" in given else given
 
     def requested_samples(self) -> tuple[bool, RequestedSamples | None]:
         """Return whether the samples change, and the new ones."""
@@ -587,58 +507,6 @@ class ArtifactList(Shown):
     pagination: Pagination
 
 
-class ValidationAnswer(Envelope[Validation]):
-    """The findings about a request."""
-
-
-class TrainingAnswer(Envelope[TaskDetails]):
-    """One training."""
-
-
-class StoppedTrainingAnswer(Envelope[StoppedTask]):
-    """A training with a requested stop."""
-
-
-class TrainingListAnswer(Envelope[TrainingList]):
-    """Trainings."""
-
-
-class TrainingProgressAnswer(Envelope[TaskProgressView]):
-    """Progress of a training."""
-
-
-class TrainingMetricsAnswer(Envelope[SeriesView]):
-    """A metric of a training."""
-
-
-class ComparisonAnswer(Envelope[ComparedTrainings]):
-    """Trainings side by side."""
-
-
-class CheckpointsAnswer(Envelope[CheckpointList]):
-    """Checkpoints of a training."""
-
-
-class ExportAnswer(Envelope[ExportView]):
-    """A LoRA that is made of a checkpoint."""
-
-
-class ArtifactsAnswer(Envelope[ArtifactList]):
-    """Files of a training."""
-
-
-class TrainingEventsAnswer(Envelope[TrainingEventList]):
-    """Events of a training."""
-
-
-class DeletedCheckpointAnswer(Envelope[DeletedCheckpoint]):
-    """The deleted checkpoint."""
-
-
-class DeletedAnswer(Envelope[Deleted]):
-    """The deleted training."""
-
-
 Why = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$"), AfterValidator(mask_secrets)]
 
 
@@ -659,11 +527,3 @@ class HoldList(Shown):
     """The current holds."""
 
     holds: list[Hold]  #: all holds in force
-
-
-class HoldListAnswer(Envelope[HoldList]):
-    """The current holds."""
-
-
-class HoldAnswer(Envelope[Hold]):
-    """One hold."""

@@ -8,9 +8,10 @@ from typing import Any
 
 from api.domain.finding import finding_of
 from api.domain.reason import Reason
-from api.domain.sample_set import SampleOrder
-from api.domain.task import TASK_ID_KINDS, TaskType
-from api.domain.training import (
+from api.domain.samples.sample_set import SampleOrder
+from api.domain.tasks.labels import LABELS, labels_of
+from api.domain.tasks.task import TASK_ID_KINDS, TaskType
+from api.domain.tasks.training import (
     NewTask,
     ResumeOptions,
     TaskStatus,
@@ -18,22 +19,22 @@ from api.domain.training import (
     TrainingTask,
 )
 from api.errors import Conflict, Finding, NoCheckpoint, TaskActive, TaskNotFinished
+from api.training.check import RequestChecker
 from api.training.details import TrainingDetails
 from api.training.intake import Intake
-from api.training.output import TrainingOutput
-from api.training.request_check import RequestChecker
-from api.training.resume_points import (
+from api.training.output.output import TrainingOutput
+from api.training.output.resume_points import (
     change_request,
     choose_checkpoint,
     find_resume_point,
     note_resume,
     plan_resume,
 )
-from api.training.store import TaskStore
+from api.training.records.task_store import TaskStore
 from api.training.view_builders import show_findings
 from api.training.views import TaskDetails, Validation
 from api.util.clock import Clock
-from api.util.ids import new_task_id
+from api.util.text.ids import new_task_id
 
 logger = logging.getLogger(__name__)
 
@@ -146,10 +147,10 @@ class TrainingService:
         checkpoint = choose_checkpoint(task_id, found.checkpoints, options.checkpoint)
         changes = change(task.request)
         # Its automatic samples stay as they are.
-        present = replace(task.request, **_changed_since(task), samples=None)
+        present = replace(task.request, **labels_of(task), samples=None)
         checked = self._checker.check(change_request(present, changes), task_id, [task_id], task.owner)
         _, plan = checked.require()
-        if task.status is TaskStatus.COMPLETED and not changes.keys() - {"tags", "notes", "trigger_word"}:
+        if task.status is TaskStatus.COMPLETED and changes.keys() <= set(LABELS):
             raise Conflict(
                 f"{task_id} has completed. To continue it, change its config (for example, more epochs). Or restart it."
             )
@@ -158,6 +159,7 @@ class TrainingService:
         message = Reason.of("will resume from {name}", "to_be_resumed", name=checkpoint.name)
         point = find_resume_point(self._output.trainers[task.trainer], found.run_dir, checkpoint.name, options)
         request = replace(checked.request, samples=task.request.samples)
+        labels = {name: value for name, value in changes.items() if name in LABELS}
 
         def prepare() -> None:
             # The checkpoint may have been deleted meanwhile. A resume that is refused leaves the secrets as they are.
@@ -166,7 +168,7 @@ class TrainingService:
             files.store_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
 
         again = (task_id, options, request, plan_resume(plan, point), self._clock.now(), actor, message)
-        self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound, prepare))
+        self._intake.enqueue(task.owner, lambda bound: self._tasks.enqueue_again(*again, bound, prepare, labels))
         return self._details.get_changed(task_id)
 
     def restart(
@@ -178,16 +180,11 @@ class TrainingService:
         if not task.status.is_finished:
             raise TaskNotFinished.because(f"{task_id} is {task.status}.", task.status)
         # Its own samples count, also if their set was changed or deleted.
-        request = replace(task.request, **_changed_since(task), samples=None)
+        request = replace(task.request, **labels_of(task), samples=None)
         samples, secrets = self._details.find_order(task_id), self._output.files(task_id).read_secrets()
         return self.start(
             request, actor, idempotency_key, owner, restarted_from=task_id, samples=samples, secrets=secrets
         )
-
-
-def _changed_since(task: TrainingTask) -> dict[str, Any]:
-    """Return the fields of a request that a user may have changed since."""
-    return {"tags": task.tags, "notes": task.notes, "trigger_word": task.trigger_word}
 
 
 def _require_training(task: TrainingTask) -> None:

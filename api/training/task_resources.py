@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from api.files.task_files import TaskStorage
-from api.training.attempt_store import AttemptStore
-from api.training.dispatcher import Dispatcher
 from api.training.intake import Intake
-from api.training.quotas import Quotas
-from api.training.store import TaskStore
-from api.training.task_progress import ProgressAnswers
-from api.training.task_stops import TaskStops
+from api.training.progress import ProgressAnswers
+from api.training.queue.dispatcher import Dispatcher
+from api.training.queue.quotas import Quotas
+from api.training.records.attempt_store import AttemptStore
+from api.training.records.task_store import TaskStore
+from api.training.stops import TaskStops
 from api.util.clock import Clock
 
 

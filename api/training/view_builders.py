@@ -7,23 +7,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from api.domain.access.read_scope import current_scope
 from api.domain.finding import codes_of
-from api.domain.gpu import GPUInfo
-from api.domain.progress import NO_PROGRESS, ProgressReport, ProgressView
-from api.domain.read_scope import current_scope
+from api.domain.machines.gpu import GPUInfo
 from api.domain.reason import Reason
-from api.domain.rehearsal import RehearsalResult
-from api.domain.task import TaskType
-from api.domain.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
+from api.domain.samples.training_sample import SampledModels
+from api.domain.tasks.progress import NO_PROGRESS, ProgressReport, ProgressView
+from api.domain.tasks.rehearsal import RehearsalResult
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
 from api.errors import Finding
-from api.training.attempts.progress import is_unobserved, with_training_time
-from api.training.export_order import ExportOrder
-from api.training.forecast import Forecast
-from api.training.sample_views import SampledModels
-from api.training.scheduler import Pass
+from api.gpus.power.views import EnergyView
+from api.training.attempts.watch.progress import is_unobserved, with_training_time
+from api.training.output.export_order import ExportOrder
+from api.training.queue.forecast import Forecast
+from api.training.queue.scheduler import Pass
 from api.training.views import (
     AttemptView,
-    EnergyView,
     ExportedModel,
     FindingView,
     GPUStats,
@@ -64,7 +64,6 @@ def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport
     first = own[0] if own else None
     forecast = waiting.forecast
     return {
-        "not_before": task.start_not_before,
         "gpu_id": None if first is None else first.gpu_id,
         "gpu_name": None if first is None else first.name,
         "gpu_ids": tuple(None if gpu is None else gpu.gpu_id for gpu in own),

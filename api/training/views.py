@@ -1,4 +1,4 @@
-"""Trainings as the API shows them, made by `view_builders`. Progress and pace are in `domain/progress.py`."""
+"""Trainings as the API shows them, made by `view_builders`. Progress and pace are in `domain/tasks/progress.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,14 +6,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from api.domain.cause import Cause
-from api.domain.progress import MetricsView, ProgressView, SpeedView
 from api.domain.reason import ReasonCode
-from api.domain.rehearsal import RehearsalResult
-from api.domain.task import TaskType
-from api.domain.training import AttemptStatus, Checkpoint, PriorityClass, StopRung, TaskStatus, TrainingPlan
-from api.training.export_order import ExportMethod
-from api.training.sample_views import AutomaticSamplesView, SampledModels
+from api.domain.samples.training_sample import AutomaticSamplesView, SampledModels
+from api.domain.tasks.cause import Cause
+from api.domain.tasks.labels import Labels, ListedLabels
+from api.domain.tasks.progress import MetricsView, ProgressView, SpeedView
+from api.domain.tasks.rehearsal import RehearsalResult
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import AttemptStatus, Checkpoint, StopRung, TaskStatus, TrainingPlan
+from api.gpus.power.views import EnergyView
+from api.training.output.export_order import ExportMethod
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +33,17 @@ class StopView:
     reason_code: ReasonCode | None = None  #: code and parameters of the reason, for programs and translations
 
 
-@dataclass(frozen=True, slots=True)
-class EnergyView:
-    """The energy that the GPUs of a training used, over all attempts."""
-
-    kwh: float  #: over all attempts, without the rest of the machine
-    cost: float | None  #: by PRICE_PER_KWH; null: that is not set
-    currency: str | None  #: PRICE_CURRENCY; null: that is not set
-    is_partial: bool  #: whether some of the time could not be measured, so that it used more
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRow:
+class TaskRow(ListedLabels):
     """A training in a list."""
 
     task_id: str
     #: training, cache for the cache of a dataset, export for a LoRA, rehearse for a rehearsal, or sample for samples
     kind: TaskType
-    name: str | None
-    description: str | None
-    tags: tuple[str, ...]  #: words by which it is found and filtered
     owner: str | None  #: the user that owns it; null if the service has no keys
     model_type: str
     trainer: str  #: `diffusion_pipe`, or `toy`
     status: TaskStatus  #: what happens to it now
-    priority: int  #: from -1000 to 1000; higher ones of a class start first
-    priority_class: PriorityClass  #: urgent tasks start first, background tasks last
-    not_before: datetime | None  #: it waits until this time; null: it starts anytime
     gpu_count: int  #: number of GPUs that it requested
     gpu_id: int | None  #: index of its first GPU
     gpu_name: str | None  #: name of its first GPU; null if it has none
@@ -138,11 +124,9 @@ class ExportedModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskDetails(TaskRow):
+class TaskDetails(TaskRow, Labels):
     """All details of a training."""
 
-    notes: str | None
-    trigger_word: str | None  #: the word in prompts that calls what is trained; null if it is not known
     request: Mapping[str, Any]
     config: Mapping[str, Any]  #: effective configuration; read from the TOML text if the task has one
     plan: TrainingPlan  #: what the request became

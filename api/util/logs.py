@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from api.util.ids import current_request_id
-from api.util.masking import mask_userinfo
+from api.util.text.ids import current_request_id
+from api.util.text.masking import mask_userinfo
 
 #: The logger of the audit. Its lines are JSON objects in every format and at every level.
 AUDIT_LOGGER = "api.audit"

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from prometheus_client.core import Exemplar, HistogramMetricFamily, Metric
 
-from api.util.ids import current_request_id
+from api.util.text.ids import current_request_id
 
 #: The header that passes a trace from one program to the next (W3C Trace Context).
 TRACEPARENT = "traceparent"

@@ -14,9 +14,9 @@ from typing import NamedTuple, TextIO
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from api.util.logs import format_line
-from api.util.masking import mask_secrets
 from api.util.measures import REQUEST_ID, Histogram
 from api.util.periodic import LoopOwner, PeriodicThread
+from api.util.text.masking import mask_secrets
 
 #: The most requests that wait to be written. Further lines are lost; their number is logged.
 CAPACITY = 100_000

@@ -6,13 +6,13 @@ from typing import Protocol
 
 from starlette.types import Scope
 
-from api.domain.access import ANONYMOUS, Principal
-from api.domain.audit import AuditEntry, AuditOutcome, RequestNote, noting
+from api.domain.access.audit import AuditEntry, AuditOutcome, RequestNote, noting
+from api.domain.access.principal import ANONYMOUS, Principal
 from api.errors import ServiceError
-from api.util.base_path import BASE_PATH
-from api.util.caller import address_of_caller, kind_of_client
 from api.util.clock import Clock
-from api.util.key_format import claimed_key_id
+from api.util.http.base_path import BASE_PATH
+from api.util.http.caller import address_of_caller, kind_of_client
+from api.util.text.key_format import claimed_key_id
 
 #: Frequent operations, stored as one row per minute: progress reports and claims of programs, downloads of training
 #: artifacts, and parts of uploads.

@@ -10,13 +10,13 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
-from api.domain.access import ANONYMOUS, LOCAL, Credential, Principal, current_principal
-from api.domain.read_scope import seeing
+from api.domain.access.principal import ANONYMOUS, LOCAL, Credential, Principal, current_principal
+from api.domain.access.read_scope import seeing
 from api.errors import CrossSite, KeyInAddress, RateLimited, ServiceError, Unauthenticated, WrongKey, WrongTicket
-from api.util.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
 from api.util.deadlines import READ_SECONDS, wait_limit
-from api.util.ids import check_task_id
-from api.util.key_format import key_id_of
+from api.util.http.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
+from api.util.text.ids import check_task_id
+from api.util.text.key_format import key_id_of
 from api.web.operations import Operation, ResourceKind
 
 if TYPE_CHECKING:

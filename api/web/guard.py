@@ -8,9 +8,9 @@ rebinding) or across origins. The first shows in Host, the second in Origin. Pag
 from collections.abc import Iterable, Mapping
 
 from api.errors import HostNotAllowed, MalformedRequest, OriginNotAllowed
-from api.util.documents import HeaderList
-from api.util.ids import is_safe_id, new_request_id
-from api.util.masking import mask_secrets
+from api.util.http.documents import HeaderList
+from api.util.text.ids import is_safe_id, new_request_id
+from api.util.text.masking import mask_secrets
 
 #: Headers that may occur only once: with two, a proxy might read the first and this service the second.
 _SINGLE = frozenset(

@@ -8,10 +8,10 @@ from typing import ParamSpec
 
 from flask import Response, g, request
 
-from api.domain.access import current_principal
-from api.domain.audit import current_note
+from api.domain.access.audit import current_note
+from api.domain.access.principal import current_principal
 from api.errors import Finding, Invalid
-from api.util.stored_form import DIGEST
+from api.util.files.stored_form import DIGEST
 from api.web.idempotency import EarlierResult, StoredResponse
 from api.web.responses import services
 

@@ -9,8 +9,8 @@ from starlette.types import Receive, Scope, Send
 
 from api.errors import MethodNotAllowed, NotFound, ServiceError, Unauthenticated
 from api.util.clock import Clock
-from api.util.documents import DocumentTable
-from api.util.envelope import encode_answer
+from api.util.http.documents import DocumentTable
+from api.util.http.envelope import encode_answer
 from api.web.guard import HostPolicy, join_headers, request_id_of
 from api.web.reply import NOSNIFF, ClientGone, Reply, UnreadResponses
 

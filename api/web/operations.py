@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from api.domain.access import Permission
+from api.domain.access.principal import Permission
 from api.errors import NotFound
-from api.util.base_path import BASE_PATH
+from api.util.http.base_path import BASE_PATH
 
 
 class ResourceKind(StrEnum):

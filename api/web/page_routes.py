@@ -12,7 +12,8 @@ from flask import Blueprint, Response
 
 import api
 from api.errors import NotFound
-from api.web.packed import CONTENT_TYPES, PackedFile, answer_packed, pack
+from api.web.bodies.packed import CONTENT_TYPES, PackedFile, answer_packed, pack
+from api.web.page_texts import CHINESE, add_chinese
 
 dashboard = Blueprint("dashboard", __name__)
 
@@ -88,6 +89,8 @@ class DashboardFiles:
         for script, (module, export) in _MODULES.items():
             if script in found:
                 found[module] = found.pop(script) + export
+        if CHINESE in found:
+            found[CHINESE] = add_chinese(found[CHINESE])
         page = _join_styles(found.pop(PAGE), found)
         self.digest = _digest({PAGE: page, **found})
         self.page = pack(PAGE, _finish_page(page, self.digest, found))

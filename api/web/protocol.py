@@ -12,9 +12,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from api.errors import HeadersTooLarge, MalformedRequest, ServiceError
-from api.util.documents import HeaderList
-from api.util.envelope import encode_error
-from api.util.ids import new_request_id
+from api.util.http.documents import HeaderList
+from api.util.http.envelope import encode_error
+from api.util.text.ids import new_request_id
 from api.web.reply import UnreadResponses
 
 #: The most bytes of request line and headers. The parser itself has no limit.

@@ -14,8 +14,8 @@ from typing import Protocol
 from starlette.types import Message, Receive, Scope, Send
 
 from api.errors import ServiceError, Unavailable
-from api.util.documents import Document, HeaderList, reply_with
-from api.util.envelope import JSON, encode_error
+from api.util.http.documents import Document, HeaderList, reply_with
+from api.util.http.envelope import JSON, encode_error
 from api.web.guard import reading_headers
 
 logger = logging.getLogger(__name__)

@@ -15,13 +15,13 @@ from flask import Response, current_app, g, request
 from werkzeug.datastructures import Headers
 
 from api.db.database import Use, current_use
-from api.domain.access import Principal, current_principal
+from api.domain.access.principal import Principal, current_principal
 from api.errors import DatabaseUnavailable, NotFound, ServiceError
 from api.util.deadlines import READ_SECONDS, wait_limit
-from api.util.documents import reply_with
-from api.util.envelope import JSON, encode_answer, encode_error
-from api.util.ids import current_request_id
-from api.util.stored_form import FILE
+from api.util.files.stored_form import FILE
+from api.util.http.documents import reply_with
+from api.util.http.envelope import JSON, encode_answer, encode_error
+from api.util.text.ids import current_request_id
 
 if TYPE_CHECKING:
     from api.composition.services import Services
@@ -64,7 +64,7 @@ def answer_document(path: str, node: str | None = None) -> Response:
     `node` limits it to this node's GPUs. Raises NodeNotFound.
     """
     parts, environ = services(), request.environ
-    document = parts.gpus.seen.of_node(node).table.get(path, environ.get("HTTP_ACCEPT", ""))
+    document = parts.gpus.service.seen.of_node(node).table.get(path, environ.get("HTTP_ACCEPT", ""))
     if document is None:
         raise NotFound
     if_none_match, accept_encoding = environ.get("HTTP_IF_NONE_MATCH", ""), environ.get("HTTP_ACCEPT_ENCODING", "")

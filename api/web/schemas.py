@@ -3,34 +3,32 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from api.domain.event import EventType, GPUEvent, NodeGPUEvent, Severity
-from api.domain.gpu import (
-    AvailableGPUResponse,
-    FleetStatusResponse,
-    GPUDetails,
-    GPUProcesses,
-    GPUStatusResponse,
-    GPUSummary,
-    NodeGPUDetails,
-    NodeGPUProcesses,
-)
-from api.domain.history import GPUHistoryResponse, Metric, NodeGPUHistoryResponse
-from api.domain.installation import TrainerInstallation
-from api.domain.model_memory import ModelType
-from api.domain.orphan import Orphan
-from api.domain.reading import MAX_GPUS, MAX_MEMORY_MB
+from api.domain.datasets.upload import UploadStatus, UploadView
+from api.domain.machines.gpu_event import EventType, GPUEvent, NodeGPUEvent, Severity
+from api.domain.machines.history import Metric
+from api.domain.machines.reading import MAX_GPUS, MAX_MEMORY_MB
+from api.domain.models.model_memory import ModelType
 from api.domain.reason import ReasonCode
-from api.domain.system import Health, Readiness, SystemOverview
-from api.domain.task import TaskType, TaskView
-from api.domain.upload import UploadStatus, UploadView
-from api.util.masking import mask_secrets
-from api.util.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
-from api.util.validation import ONE_LINE, Strict
+from api.domain.tasks.orphan import Orphan
+from api.domain.tasks.task import TaskType, TaskView
+from api.util.http.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
+from api.util.http.validation import ONE_LINE, Strict
+from api.util.text.masking import mask_secrets
 
 T = TypeVar("T")
 
@@ -73,6 +71,16 @@ class Envelope(Shown, Generic[T]):
     message: str
     data: T
     timestamp: int = Field(description="Unix seconds")
+
+
+@cache
+def envelope_of(kind: Any, name: str | None = None) -> type[Envelope[Any]]:
+    """Return the schema of a response with data of this kind, for the route's `output`.
+
+    The OpenAPI document calls it `<name>Answer`; by default the name is that of the kind without `View`.
+    """
+    called = f"{name or kind.__name__.removesuffix('View')}Answer"
+    return create_model(called, __base__=Envelope[kind])
 
 
 class FailureMistake(BaseModel):
@@ -320,48 +328,6 @@ class EventList(Shown):
 
 
 # Each envelope needs a class of its own, or the document's schemas would get invalid names.
-class GPUStatusAnswer(Envelope[FleetStatusResponse | GPUStatusResponse]):
-    """Every GPU."""
-
-
-class GPUAvailableAnswer(Envelope[AvailableGPUResponse]):
-    """The available GPUs."""
-
-
-class GPUDetailsAnswer(Envelope[NodeGPUDetails | GPUDetails]):
-    """One GPU."""
-
-
-class GPUSummaryAnswer(Envelope[GPUSummary]):
-    """The machine's GPUs in numbers."""
-
-
-class GPUProcessesAnswer(Envelope[NodeGPUProcesses | GPUProcesses]):
-    """The processes that use a GPU's memory."""
-
-
-class GPUHistoryAnswer(Envelope[NodeGPUHistoryResponse | GPUHistoryResponse]):
-    """A metric over time."""
-
-
-class GPUEventsAnswer(Envelope[EventList]):
-    """GPU events."""
-
-
-class TaskAnswer(Envelope[TaskView]):
-    """One registered task."""
-
-
-class TaskListAnswer(Envelope[TaskList]):
-    """Registered tasks."""
-
-
-class SystemOverviewAnswer(Envelope[SystemOverview]):
-    """An overview of the machine."""
-
-
-class TrainerInstallationAnswer(Envelope[TrainerInstallation]):
-    """The trainer's checkout and Python, and their problems."""
 
 
 class StopOrphan(Strict):
@@ -378,22 +344,6 @@ class OrphanList(Shown):
     strays: list[Orphan]  #: the orphaned attempts
 
 
-class OrphanListAnswer(Envelope[OrphanList]):
-    """Orphans: attempts that run on this machine but are not in the database."""
-
-
-class OrphanAnswer(Envelope[Orphan]):
-    """An orphan: an attempt that runs on this machine but is not in the database."""
-
-
-class HealthAnswer(Envelope[Health]):
-    """The service is alive."""
-
-
-class ReadinessAnswer(Envelope[Readiness]):
-    """Whether responses can be relied on."""
-
-
 class UploadsQuery(PageQuery):
     """Filters for uploads."""
 
@@ -405,11 +355,3 @@ class UploadPage(Shown):
 
     uploads: list[UploadView]
     pagination: Pagination
-
-
-class UploadAnswer(Envelope[UploadView]):
-    """One upload."""
-
-
-class UploadPageAnswer(Envelope[UploadPage]):
-    """A page of uploads."""

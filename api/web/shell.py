@@ -11,26 +11,26 @@ from wsgiref.types import WSGIApplication
 
 from starlette.types import Receive, Scope, Send
 
-from api.domain.read_scope import current_scope
+from api.domain.access.read_scope import current_scope
 from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError, Unavailable
 from api.streaming.addresses import MatchedRoute
 from api.streaming.connections import StreamServer
-from api.util.caller import address_of_caller, has_caller_left
 from api.util.clock import Clock
-from api.util.documents import DocumentTable, ReadyDocument, reply_with
-from api.util.envelope import encode_answer
-from api.util.ids import current_request_id
+from api.util.files.stored_form import FILE
+from api.util.http.caller import address_of_caller, has_caller_left
+from api.util.http.documents import DocumentTable, ReadyDocument, reply_with
+from api.util.http.envelope import encode_answer
 from api.util.measures import Span, begin_request
-from api.util.stored_form import FILE
+from api.util.text.ids import current_request_id
 from api.web.access_log import Access, AccessLog, shown_path
 from api.web.auditing import Auditing, name_operation
-from api.web.body import Bodies, BodyHandler, BodyRequest, FlaskRunner, WSGIResponse
-from api.web.downloads import send_download
+from api.web.bodies.body import Bodies, BodyHandler, BodyRequest, FlaskRunner, WSGIResponse
+from api.web.bodies.downloads import send_download
+from api.web.bodies.tus import VERSION, Tus
 from api.web.gate import RATE_HEADERS, Caller, Gate
 from api.web.guard import HostPolicy, is_preflight, join_headers, preflight_headers, request_id_of
 from api.web.protocol import limit_send_buffer
 from api.web.reply import NOSNIFF, PATIENCE_SECONDS, ClientGone, Connection, Handshake, Headers, Reply, UnreadResponses
-from api.web.tus import VERSION, Tus
 
 logger = logging.getLogger(__name__)
 

@@ -15,15 +15,15 @@ import pytest
 from api import main
 from api.composition.composition import Runtime
 from api.config import Config
-from api.domain.access import AccessKey, Role
-from api.domain.task import ProcessIdentity
+from api.domain.access.principal import AccessKey, Role
+from api.domain.tasks.task import ProcessIdentity
 from api.executors.executor import Outcome
 from api.executors.fake import FakeExecutor, outcome
 from api.files.media.decoder import MediaDecoder
 from api.gpus.service import GPUService
 from api.gpus.sources.source import FakeSource
 from api.util.clock import Clock
-from api.util.key_format import hash_of, new_key
+from api.util.text.key_format import hash_of, new_key
 from tests.api.client import Client, client_of
 from tests.api.quick_worlds import keep_compiled_rules, provide_database
 from tests.databases import hurry
@@ -49,7 +49,7 @@ class World:
 
     @property
     def gpus(self) -> GPUService:
-        return self.runtime.services.gpus
+        return self.runtime.services.gpus.service
 
     @property
     def storage(self) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from api.domain.dataset import DatasetVersion, ManifestItem
+from api.domain.datasets.dataset import DatasetVersion, ManifestItem
 from tests.api.client import failure_of
 from tests.api.conftest import World
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from api.domain.dataset import ManifestItem
-from api.domain.task import ProcessIdentity
+from api.domain.datasets.dataset import ManifestItem
+from api.domain.tasks.task import ProcessIdentity
 from api.executors.fake import outcome
 from api.jobs.kinds import PREPROCESSING_JOB
 from tests.api.client import Client

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.audit import AuditFilter
+from api.domain.access.audit import AuditFilter
 from tests.api.test_alerts import ALERTS, RULE, AlertServer, Skipping, guarded, hot, refusing
 
 __all__ = ["guarded", "hot", "refusing"]
@@ -59,7 +59,9 @@ def test_action_is_listed_with_its_alert_and_in_the_audit(hot: AlertServer):
     hot.temperature(40)
     hot.alerts.actions.run_once()
     assert hot.world.client.data("/api/v1/system/holds")["holds"] == []
-    rows = hot.world.runtime.services.audit._store.page(AuditFilter(operations=("alert action hold_gpu",)), 10, None)
+    rows = hot.world.runtime.services.access.audit._store.page(
+        AuditFilter(operations=("alert action hold_gpu",)), 10, None
+    )
     assert [record.entry.actor for record in rows[0]] == ["rule hot"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.channel import ChannelKind
+from api.domain.alerts.channel import ChannelKind
 from tests.api.test_alerts import RULE, AlertServer, Skipping
 from tests.unit.alerts.notifiers.receivers import Answer, receiving, status
 

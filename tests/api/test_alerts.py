@@ -11,9 +11,9 @@ from unittest.mock import patch
 
 import pytest
 
-from api.alerts import site_facts
-from api.alerts.notifiers.notifier import FakeNotifier
-from api.domain.access import Role
+from api.alerts.delivery.notifiers.notifier import FakeNotifier
+from api.alerts.facts import site_facts
+from api.domain.access.principal import Role
 from api.gpus.sources.source import FakeSource
 from api.util.clock import SystemClock
 from tests.api.conftest import TOY, World, open_world

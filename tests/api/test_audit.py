@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from api.domain.audit import AuditOutcome
+from api.domain.access.audit import AuditOutcome
 from api.util.logs import AUDIT_LOGGER, LineHandler
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 

@@ -94,7 +94,7 @@ def test_task_that_was_created_before_a_kill_is_found_again(world: World, monkey
     task_id = running(world)
     save_model(world, task_id, "epoch1")
     with monkeypatch.context() as killed:
-        killed.setattr("api.training.automatic_sample_store.SampleOrderStore.note_sampling", lambda *args: None)
+        killed.setattr("api.training.records.automatic_sample_store.SampleOrderStore.note_sampling", lambda *args: None)
         look(world, 3)
     look(world, 3)
     assert len(samplings(world)) == 1
@@ -168,7 +168,7 @@ def test_samples_keep_their_prompts_when_the_name_of_their_set_means_another(wor
     world.client.post(SETS, json={"name": "dogs", "prompts": [{"text": "another dog"}]})
     changed = world.client.patch(f"{TRAINING}/{task_id}", json={"samples": {"sample_set": "dogs@1", "every": 2}})
     assert changed.json()["data"]["samples"]["every"] == 2
-    stored = world.runtime.services.details.find_order(task_id)
+    stored = world.runtime.services.training.details.find_order(task_id)
     assert stored is not None
     assert [each.text for each in stored.spec.settings.prompts] == [each["text"] for each in PROMPTS]
 

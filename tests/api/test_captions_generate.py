@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.datasets.captioning import CaptionEndpoint
+from api.datasets.captions.generation import CaptionEndpoint
 from tests.api.conftest import MakeWorld, World
 from tests.api.datasets import DATASETS, refusal_of
 from tests.api.preprocessing import PREPROCESS, collect_results, fill, work
@@ -82,7 +82,7 @@ def test_missing_captions_are_written_into_a_new_version_that_can_be_undone(cats
 def test_key_of_a_new_address_is_not_sent_to_the_former_one(
     cats: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ):
-    service = cats.runtime.services.captioning
+    service = cats.runtime.services.datasets.captioning
     find = service._derivations.find
 
     def replace_address(*given: Any) -> Any:

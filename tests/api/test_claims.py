@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.access import Role
+from api.domain.access.principal import Role
 from api.util.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
 from tests.api.test_schedule import leave, start_on_first

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from api.datasets.derivations import DerivationStore
+from api.datasets.records.derivations import DerivationStore
 from api.db.tables import audit, sessions
-from api.domain.access import Role
+from api.domain.access.principal import Role
 from api.util.clock import FakeClock
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 from tests.api.uploads import Uploads
@@ -56,7 +56,7 @@ class Service:
 
     def sign_in(self) -> dict[str, str]:
         shown = self.ann["Authorization"].removeprefix("Bearer ")
-        return {"Cookie": f"dp_session={self.world.runtime.services.access.log_in(shown)[0]}"}
+        return {"Cookie": f"dp_session={self.world.runtime.services.access.service.log_in(shown)[0]}"}
 
     def count(self, table: Any) -> int:
         with self.world.runtime.database.read() as connection:
@@ -68,11 +68,11 @@ class Service:
         runtime.servers.sign()
         runtime.access.ring.run_once()
         runtime.access.audit.run_once()
-        runtime.services.uploads.tidy()
+        runtime.services.datasets.uploads.tidy()
         runtime.datasets.collector.run_once()
         self.derivations.keep({}, self.clock.steady.now())
         other = self.world.key("bob", Role.VIEWER)["Authorization"].removeprefix("Bearer ")
-        runtime.services.access.log_in(other)
+        runtime.services.access.service.log_in(other)
         root = self.world.signed_in("root", Role.ADMIN)
         root.client.post(f"{TRAINING}/start", json=TOY, headers={"Idempotency-Key": "other"})
 
@@ -117,4 +117,4 @@ def test_work_started_with_a_wrong_clock_ends_normally_after_the_correction(make
     assert latest <= (clock.now() + timedelta(hours=12)).timestamp()
     clock.advance(8 * DAY)
     service.work()
-    assert service.world.runtime.services.uploads._store.known([service.upload.rpartition("/")[2]]) == set()
+    assert service.world.runtime.services.datasets.uploads._store.known([service.upload.rpartition("/")[2]]) == set()

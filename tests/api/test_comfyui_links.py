@@ -171,7 +171,7 @@ def test_model_is_not_unlinked_from_an_absent_directory(world: World, training: 
 
 
 def remove_links(world: World) -> None:
-    world.runtime.services.comfyui_links.linked.run_once()
+    world.runtime.services.samples.links.linked.run_once()
 
 
 def test_links_of_a_deleted_training_go_with_its_files(world: World, training: str, comfy: ComfyServer):
@@ -241,7 +241,7 @@ def test_directory_that_fails_does_not_block_a_deletion(
 
 def test_links_stay_while_the_storage_is_away(world: World, training: str, comfy: ComfyServer):
     put(world, training)
-    linked = world.runtime.services.comfyui_links.linked
+    linked = world.runtime.services.samples.links.linked
     world.storage.rename(world.storage.with_name("moved"))
     linked.remove_soon(training)
     linked.run_once()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.dataset import item_id_of
+from api.domain.datasets.dataset import item_id_of
 from tests.api.client import Client
 from tests.api.conftest import MakeWorld, World
 from tests.api.datasets import DATASETS, add_version, refusal_of

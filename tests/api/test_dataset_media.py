@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
-from api.domain.dataset import ManifestItem, item_id_of
+from api.domain.datasets.dataset import ManifestItem, item_id_of
 from tests.api.client import Client
 from tests.api.conftest import World
 from tests.api.datasets import DATASETS, refusal_of

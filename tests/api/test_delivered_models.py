@@ -105,7 +105,7 @@ def test_library_stores_the_model_with_its_metadata(world: World, task: str, tmp
 def test_trigger_word_that_only_preprocessing_knows_is_delivered(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(world.runtime.services.training_files, "_find_trigger", lambda datasets: "zwx")
+    monkeypatch.setattr(world.runtime.services.training.files, "_find_trigger", lambda datasets: "zwx")
     task = world.finish()
     write_stand_in(world.output(task) / MODEL, LORA, "BF16")
     assert metadata_in(delivered(world, task).content, tmp_path)["modelspec.trigger_phrase"] == "zwx"

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from api.catalog import transfers
+from api.catalog.transfers import tasks as transfers
 from api.executors.fake import outcome
 from api.jobs.kinds import DOWNLOAD_JOB
-from api.training.store import TaskStore
+from api.training.records.task_store import TaskStore
 from tests.api.conftest import MakeWorld, World
 
 DOWNLOAD = "/api/v1/models/download"
@@ -107,7 +107,7 @@ def test_queued_download_is_paused_immediately(world: World):
 
 def test_cancellation_wins_over_a_concurrent_resume(world: World, monkeypatch: pytest.MonkeyPatch):
     """Each request reads before the other has written, in both orders."""
-    service, download = world.runtime.services.downloads, start(world)
+    service, download = world.runtime.services.catalog.downloads, start(world)
     world.client.post(f"{DOWNLOAD}/{download}/pause")
     mark = world.output(download) / "cancelled"
     within(monkeypatch, TaskStore, "enqueue_again", lambda: mark.write_text("{}"))

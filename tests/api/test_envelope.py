@@ -188,7 +188,7 @@ def test_unexpected_exception_is_not_shown(world: World, monkeypatch: pytest.Mon
         raise ZeroDivisionError("the secret of the house")
 
     monkeypatch.setattr(world.gpus, "get_available_gpus", fail)
-    monkeypatch.setattr(world.runtime.services.system, "get_overview", fail)
+    monkeypatch.setattr(world.runtime.services.system.service, "get_overview", fail)
     answer = world.client.get(path)
     assert answer.status_code == 500
     assert failure_of(answer)["error"]["code"] == "internal_error"

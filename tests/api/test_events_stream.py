@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.training import TrainingRequest
+from api.domain.tasks.training import TrainingRequest
 from api.events.messages import system_message
 from api.executors.fake import outcome
 from tests.api.conftest import MakeWorld, World
@@ -50,7 +50,7 @@ def test_stream_starts_with_the_current_state_and_continues(world: World, path: 
 
 def submit(world: World) -> str:
     """Create a task without a request, since the event loop is in use."""
-    return world.runtime.services.training.start(TrainingRequest("toy", config={"epochs": 3}), "api").task_id
+    return world.runtime.services.training.service.start(TrainingRequest("toy", config={"epochs": 3}), "api").task_id
 
 
 def say(world: World, text: str) -> None:

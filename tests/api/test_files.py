@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.access import Role
+from api.domain.access.principal import Role
 from tests.api.client import failure_of
 from tests.api.conftest import MakeWorld, World
 

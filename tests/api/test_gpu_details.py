@@ -1,6 +1,6 @@
 import pytest
 
-from api.domain.reading import FaultKind, GPUIdentity, GPUProcess, ProcessKind
+from api.domain.machines.reading import FaultKind, GPUIdentity, GPUProcess, ProcessKind
 from api.gpus.sources.source import FakeSource, GPUFault, ProcessesUnlistedError
 from tests.api.client import ANONYMOUS, Client, failure_of
 from tests.api.conftest import World

@@ -1,6 +1,6 @@
 import pytest
 
-from api.domain.reading import FaultKind, XidEvent
+from api.domain.machines.reading import FaultKind, XidEvent
 from api.gpus.sources.source import FakeSource, GPUFault
 from tests.api.conftest import World
 

@@ -3,7 +3,7 @@ from datetime import datetime
 
 import pytest
 
-from api.domain.reading import FaultKind
+from api.domain.machines.reading import FaultKind
 from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
 from tests.api.client import Client, failure_of
 from tests.api.conftest import World

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.domain.reading import FaultKind
+from api.domain.machines.reading import FaultKind
 from api.gpus.sources import host
 from api.gpus.sources.source import FakeSource, GPUFault
 from tests.api.client import Client, failure_of

@@ -4,9 +4,9 @@ import threading
 import pytest
 from prometheus_client.openmetrics import parser
 
-from api.domain.reading import FaultKind
+from api.domain.machines.reading import FaultKind
 from api.errors import DatabaseUnavailable
-from api.gpus.registration_store import DatabaseRegistrations
+from api.gpus.sharing.registration_store import DatabaseRegistrations
 from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
 from tests.api.client import Client, failure_of
 from tests.api.conftest import TOY, World
@@ -20,7 +20,9 @@ def test_health_reports_version_and_uptime(client: Client):
 @pytest.mark.parametrize("path", ["/health", "/health/ready", "/api/v1/gpu/status"])
 def test_response_arrives_although_all_flask_threads_wait(world: World, monkeypatch: pytest.MonkeyPatch, path: str):
     release = threading.Event()
-    monkeypatch.setattr(type(world.runtime.services.system), "get_overview", lambda self: release.wait(20) and None)
+    monkeypatch.setattr(
+        type(world.runtime.services.system.service), "get_overview", lambda self: release.wait(20) and None
+    )
 
     async def ask() -> int:
         waiting = [asyncio.create_task(world.client.send("GET", "/api/v1/system/overview")) for _ in range(40)]

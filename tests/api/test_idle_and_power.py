@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.alerts.idle_copies import CopyInterrupted
+from api.alerts.idle.copies import CopyInterrupted
 from api.config import ConfigError
 from api.executors.fake import outcome
 from api.util.clock import FakeClock
@@ -53,7 +53,7 @@ def test_hold_that_arrives_at_the_same_time_as_a_shorter_one_stays(make_world: M
         clock=clock, auth="required", when_idle_minutes=30, when_idle="command", idle_command=("/bin/true",)
     )
     ann, bob = world.key("ann", "trainer"), world.key("bob", "trainer")
-    store = world.runtime.services.idle_ends._store
+    store = world.runtime.services.alerts.idle_ends._store
     before = store.read()
     world.client.post(f"{IDLE}/hold", json={"seconds": 3600}, headers=ann)
     # What bob's request reads outside of its own change is older than ann's hold.
@@ -70,7 +70,7 @@ def test_chosen_model_is_pushed_once_with_the_name_of_its_training(make_world: M
     write_stand_in(world.output(task_id) / ARTIFACT, LORA, "BF16", {"format": "pt"})
     chosen = world.client.put(f"/api/v1/training/{task_id}/chosen", json={"checkpoint": "epoch2"})
     assert chosen.status_code == 200, chosen.text
-    pushes = world.runtime.services.idle_ends._configured.pushes
+    pushes = world.runtime.services.alerts.idle_ends._configured.pushes
     for _ in range(2):
         with pytest.raises(CopyInterrupted):
             pushes.make(lambda: True)

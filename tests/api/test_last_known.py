@@ -12,7 +12,7 @@ from api.db.database import Database, note_read
 from api.errors import DatabaseDamaged, DatabaseUnavailable
 from api.util.clock import FakeClock
 from api.util.deadlines import has_wait_limit
-from api.util.ids import current_request_id
+from api.util.text.ids import current_request_id
 from tests.api.client import failure_of
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 

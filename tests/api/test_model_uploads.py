@@ -7,8 +7,8 @@ from unittest.mock import patch
 
 import pytest
 
-from api.datasets.upload_store import UploadStore
-from api.domain.access import Permission
+from api.datasets.records.upload_store import UploadStore
+from api.domain.access.principal import Permission
 from api.errors import DatabaseUnavailable
 from tests.api.conftest import MakeWorld, World
 from tests.api.uploads import UPLOADS, Uploads

@@ -3,7 +3,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from api.domain.measured_memory import MemoryFacts, MemoryRun
+from api.domain.tasks.measured_memory import MemoryFacts, MemoryRun
 from api.training.measured_memory import store_memory_run
 from tests.api.conftest import MakeWorld
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in

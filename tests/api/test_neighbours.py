@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from api.domain.reading import GPUProcess, ProcessKind
-from api.gpus.neighbour import FakeNeighbour
+from api.domain.machines.reading import GPUProcess, ProcessKind
+from api.gpus.sharing.neighbour import FakeNeighbour
 from api.gpus.sources.source import FakeSource
-from api.training.neighbour_rule import Neighbours, _Watch
+from api.training.queue.neighbour_rule import Neighbours, _Watch
 from api.util.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
 from tests.api.test_schedule import leave

@@ -13,10 +13,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api import __version__, main
 from api.app import create_app
-from api.domain.reading import FaultKind, GPUProcess, ProcessKind
+from api.domain.machines.reading import FaultKind, GPUProcess, ProcessKind
 from api.executors.fake import outcome
 from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
-from api.web.openapi_components import read_examples
+from api.web.openapi.components import read_examples
 from tests.api.client import Client
 from tests.api.conftest import TOY, TRAINING, World, open_world
 from tests.comfyui_server import WORKFLOW

@@ -345,7 +345,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patched, client_of(main.create_shell(runtime)) as client:
         patched.setattr("api.db.database.shared_wait_limit", nullcontext)
         # No training ends here while a stop waits for it.
-        patched.setattr("api.training.task_stops.StopWaiters.wait", lambda self, is_over, seconds: None)
+        patched.setattr("api.training.stops.StopWaiters.wait", lambda self, is_over, seconds: None)
         made = World(runtime, client, executor)
         made.sweep()
         yield made

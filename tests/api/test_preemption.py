@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.training import StopRung
+from api.domain.tasks.training import StopRung
 from api.executors.fake import outcome
 from api.util.clock import FakeClock
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World

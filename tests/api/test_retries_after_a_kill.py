@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api.datasets.store import DatasetStore
-from api.domain.access import Role
+from api.datasets.records.dataset_store import DatasetStore
+from api.domain.access.principal import Role
 from api.errors import DatabaseUnavailable
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 from tests.api.datasets import add_version

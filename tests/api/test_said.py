@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.reading import FaultKind, XidEvent
+from api.domain.machines.reading import FaultKind, XidEvent
 from api.domain.reason import Reason
 from api.executors.fake import outcome
 from api.gpus.sources.source import FakeSource, GPUFault, SourceFault

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.access import ROLE_PERMISSIONS, Credential, Principal, Role
+from api.domain.access.principal import ROLE_PERMISSIONS, Credential, Principal, Role
 from api.errors import SampleSetExists
 from tests.api.conftest import TOY, TRAINING, World, open_world
 from tests.api.datasets import refusal_of
@@ -142,7 +142,7 @@ def test_unknown_and_hidden_sets_of_an_owner_are_equal(ann: World, bob: World):
 def test_two_users_share_a_name_at_once(guarded: World, ann: World, bob: World):
     save(ann)
     save(bob)
-    service, role = guarded.runtime.services.sample_sets, Role.TRAINER
+    service, role = guarded.runtime.services.samples.sets, Role.TRAINER
 
     def share(name: str) -> str:
         try:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 from PIL import Image
 
-from api.datasets.upload_store import UploadStore
+from api.datasets.records.upload_store import UploadStore
 from api.errors import DatabaseUnavailable
 from tests.api.conftest import World
 from tests.api.test_model_uploads import LORA
@@ -120,7 +120,7 @@ def test_all_mistakes_of_a_form_are_returned(cats: World):
 
 
 def test_number_of_samples_per_version_is_limited(cats: World):
-    with patch("api.catalog.sample_store.MOST_SAMPLES", 2):
+    with patch("api.catalog.registry.sample_store.MOST_SAMPLES", 2):
         add(cats)
         add(cats)
         refused = post(cats, picture())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.access import LOCAL, Role
+from api.domain.access.principal import LOCAL, Role
 from api.executors.fake import outcome
 from api.util.clock import FakeClock
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
@@ -269,7 +269,7 @@ def test_concurrent_changes_leave_one_pause_and_one_schedule(make_world: MakeWor
     with ExitStack() as stack:
         url = stack.enter_context(fresh_postgres()) if backend == "postgresql" else None
         world = make_world(**({} if url is None else {"database_url": url}))
-        services = world.runtime.services
+        services = world.runtime.services.training
         with ThreadPoolExecutor(8) as threads:
             done = [threads.submit(services.holds.pause, "1", 100 + n, "why", LOCAL) for n in range(8)]
             done += [threads.submit(services.schedule.replace, "UTC", (), "ann") for _ in range(8)]

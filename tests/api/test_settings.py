@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert
 
 from api.db.tables import stored_settings
-from api.domain.access import Role
+from api.domain.access.principal import Role
 from api.system.settings_service import REREAD_SECONDS
 from tests.api.client import failure_of
 from tests.api.conftest import MakeWorld, World, open_world

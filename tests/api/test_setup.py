@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image
 
-from api.domain.access import Role
+from api.domain.access.principal import Role
 from tests.api.conftest import MakeWorld, World
 from tests.unit.trainers.diffusion_pipe.installation.sample_installation import SampleInstallation
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from api.domain.access import AccessKey, Role, Session
+from api.domain.access.principal import AccessKey, Role, Session
 from api.util.clock import FakeClock
-from api.util.key_format import hash_of, new_token
+from api.util.text.key_format import hash_of, new_token
 from tests.api.client import Client, failure_of, scope
 from tests.api.conftest import TRAINING, MakeWorld, World
 from tests.api.streams import (

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.domain.progress import Point
+from api.domain.tasks.progress import Point
 from api.executors.fake import outcome
-from api.training.attempts.series import append_points
+from api.training.attempts.watch.series import append_points
 from api.util.periodic import PeriodicThread
 from tests.api.client import failure_of
 from tests.api.conftest import TRAINING, World, open_world

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.domain.task import ProcessIdentity
+from api.domain.tasks.task import ProcessIdentity
 from api.executors.executor import AttemptRef, LivingAttempt
 from tests.api.conftest import World
 
@@ -18,7 +18,7 @@ def living(world: World, task_id: str, *gpus: int, number: int = 1, supervisor: 
 
 
 def look(world: World) -> None:
-    world.runtime.services.orphans.check_soon()
+    world.runtime.services.training.orphans.check_soon()
     world.train()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from api.composition.tracing import Tracing
+from api.composition.observability.tracing import Tracing
 from api.config import Config, ConfigError
 from api.util.measures import spanning
 from tests.api.conftest import TOY
@@ -27,7 +27,7 @@ def otlp() -> Any:
     try:
         return importlib.import_module("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
     except ImportError as error:
-        return (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"requirements-otel.txt: {error}")
+        return (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"requirements/otel.txt: {error}")
 
 
 class Receiver:

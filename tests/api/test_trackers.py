@@ -9,11 +9,11 @@ import pytest
 
 from api.config import ConfigError
 from api.domain.reason import Reason
-from api.domain.task import TaskType
+from api.domain.tasks.task import TaskType
 from api.executors.fake import outcome
 from api.jobs.sampling.request import PICTURES, SampleRecord
-from api.training.attempt_store import AttemptStore
-from api.training.sample_store import StoredSample, TrainingSampleStore
+from api.training.records.attempt_store import AttemptStore
+from api.training.records.sample_store import StoredSample, TrainingSampleStore
 from api.training.trackers import sender as module
 from api.training.trackers.sender import TrackerSender
 from api.training.trackers.store import TrackerStore

@@ -88,7 +88,7 @@ def test_checkpoint_whose_deletion_cannot_be_recorded_stays(
         raise StorageFull("The disk of the database is full.")
 
     with monkeypatch.context() as full:
-        full.setattr("api.training.store.events.append", fail)
+        full.setattr("api.training.records.task_store.events.append", fail)
         assert rejected(world, stopped, "global_step10", 503) == "storage_full"
     deleted(world, stopped, "global_step10")
 

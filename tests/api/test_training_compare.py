@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from api.domain.progress import Point
+from api.domain.tasks.progress import Point
 from api.executors.fake import outcome
 from api.jobs.sampling.request import SampleRecord
-from api.trainers.diffusion_pipe.checkout import COMMIT_FILE, TORCH_FILE
-from api.training.attempts.series import append_points
-from api.training.sample_store import StoredSample, TrainingSampleStore
+from api.trainers.diffusion_pipe.config.checkout import COMMIT_FILE, TORCH_FILE
+from api.training.attempts.watch.series import append_points
+from api.training.records.sample_store import StoredSample, TrainingSampleStore
 from api.util.clock import FakeClock
 from tests.api.client import failure_of
 from tests.api.conftest import TRAINING, MakeWorld, World
@@ -108,7 +108,7 @@ def test_time_axis_leaves_out_the_time_between_attempts(make_world: MakeWorld, c
 
 def test_training_without_a_known_axis_says_so(world: World, pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch):
     write_series(world, pair[0], "train/loss", {1: 0.5})
-    monkeypatch.setattr("api.training.compared_series.Course._scale", lambda self, axis, over_epochs: None)
+    monkeypatch.setattr("api.training.comparison.series.Course._scale", lambda self, axis, over_epochs: None)
     [series] = compare(world, *pair, axis="images")["series"]
     assert (series["x"], series["values"], series["total"], series["is_placed"]) == ([], [], 1, False)
 

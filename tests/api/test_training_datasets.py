@@ -196,7 +196,7 @@ def test_hidden_datasets_of_other_users_cannot_be_used(make_world: MakeWorld):
 
 
 def test_start_with_a_concurrently_deleted_dataset_leaves_no_files(cats: World, monkeypatch: pytest.MonkeyPatch):
-    intake = cats.runtime.services.training._intake
+    intake = cats.runtime.services.training.service._intake
     create = intake.create
 
     def delete_first(*arguments: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.task import ProcessIdentity
+from api.domain.tasks.task import ProcessIdentity
 from api.executors.fake import outcome
 from api.jobs.exports.request import MARK
 from api.jobs.kinds import EXPORT_JOB
@@ -384,7 +384,7 @@ def test_export_that_fails_unexpectedly_does_not_keep_its_training_from_ending(
     task_id = world.run()
     world.make_checkpoints(task_id, 10)
     stop(world, task_id)
-    monkeypatch.setattr("api.training.exports.Exports.start", fail)
+    monkeypatch.setattr("api.training.output.exports.Exports.start", fail)
     world.end(task_id, outcome(exit_code=0, phrases=frozenset({"Manually quitting"}), last_step=10))
     assert world.get(task_id)["status"] == "stopped"
     messages = [event["message"] for event in world.client.data(f"{TRAINING}/{task_id}/events")["events"]]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from api.domain.progress import Point
+from api.domain.tasks.progress import Point
 from api.executors.fake import outcome
-from api.training.attempts.series import append_points
+from api.training.attempts.watch.series import append_points
 from api.util.clock import FakeClock
 from tests.api.client import Client, failure_of
 from tests.api.conftest import TRAINING, MakeWorld, World

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from api.domain.retention import RetentionRule
-from api.domain.task import ProcessIdentity
+from api.domain.tasks.retention import RetentionRule
+from api.domain.tasks.task import ProcessIdentity
 from api.errors import CacheInUse
 from api.executors.fake import outcome
 from api.jobs.kinds import SAMPLING_JOB
 from api.jobs.sampling.program import SamplingProgram
-from api.training import sample_sheet
+from api.samples import sheet as sample_sheet
 from tests.api.client import failure_of
 from tests.api.conftest import RUN_DIR, TRAINING, MakeWorld, World
 from tests.comfyui_server import WORKFLOW, ComfyServer, comfy_server
@@ -450,7 +450,7 @@ def test_refused_deletion_of_a_training_keeps_its_samples(world: World, training
     def refuse(*given: Any) -> None:
         raise CacheInUse
 
-    monkeypatch.setattr("api.training.store.require_unused", refuse)
+    monkeypatch.setattr("api.training.records.task_store.require_unused", refuse)
     before = samples_of(world, training)
     assert world.client.delete(f"{TRAINING}/{training}?files=true").status_code == 409
     assert samples_of(world, training) == before
@@ -518,11 +518,11 @@ def test_model_that_was_deleted_meanwhile_cannot_be_chosen_or_sampled(
     world: World, training: str, monkeypatch: pytest.MonkeyPatch
 ):
     """The files are checked again when the training is locked."""
-    store = world.runtime.services.training._tasks
+    store = world.runtime.services.training.service._tasks
     choose = store.choose
 
     def delete_first(*arguments: Any) -> Any:
-        world.runtime.services.retention.put(training, RetentionRule(keep_last=1), "ann")
+        world.runtime.services.training.retention.put(training, RetentionRule(keep_last=1), "ann")
         return choose(*arguments)
 
     monkeypatch.setattr(store, "choose", delete_first)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.training import StopRung
+from api.domain.tasks.training import StopRung
 from api.executors.fake import outcome
 from tests.api.client import failure_of
 from tests.api.conftest import TRAINING, World

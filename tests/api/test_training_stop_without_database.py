@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from api.db.database import Database
-from api.domain.training import StopRung
+from api.domain.tasks.training import StopRung
 from api.errors import DatabaseUnavailable, StorageFull
 from api.executors.fake import outcome
 from api.web.operations import ResourceKind

@@ -6,7 +6,7 @@ import pytest
 
 from api.errors import DatabaseUnavailable
 from api.executors.fake import outcome
-from api.training.event_store import EventStore
+from api.training.records.event_store import EventStore
 from tests.api.conftest import World
 from tests.api.streams import listen, refusal, task_socket, task_stream
 

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from api.catalog.registry_models import NewModelVersion
-from api.catalog.store import RegistryStore
-from api.domain.reading import XidEvent
-from api.domain.task import ProcessIdentity
+from api.catalog.registry.models import NewModelVersion
+from api.catalog.registry.store import RegistryStore
+from api.domain.machines.reading import XidEvent
+from api.domain.tasks.task import ProcessIdentity
 from api.executors.fake import outcome
 from api.gpus.sources.source import FakeSource
 from api.web.operations import Operation, OperationTable, ResourceKind

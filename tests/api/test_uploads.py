@@ -79,7 +79,7 @@ def test_part_at_a_wrong_offset_returns_the_right_one(uploads: Uploads):
 
 def test_second_concurrent_writer_is_rejected(uploads: Uploads):
     url = uploads.start_upload(10)
-    held = uploads.world.runtime.services.uploads.open(url.rpartition("/")[2], 0, None, None)
+    held = uploads.world.runtime.services.datasets.uploads.open(url.rpartition("/")[2], 0, None, None)
     rejected = uploads.send(url, 0, b"abc")
     assert (rejected.status_code, rejected.json()["error"]["code"]) == (409, "upload_conflict")
     held.file.close()
@@ -150,7 +150,7 @@ def test_idle_upload_expires(make_world: MakeWorld, clock: FakeClock):
     clock.advance(23 * 3600)
     uploads.send(url, 0, b"abc")
     clock.advance(23 * 3600)
-    service = uploads.world.runtime.services.uploads
+    service = uploads.world.runtime.services.datasets.uploads
     service.tidy()
     assert uploads.offset(url) == 3
     clock.advance(2 * 3600)
@@ -163,7 +163,7 @@ def test_completion_missed_by_a_killed_server_is_recorded_later(uploads: Uploads
     content = picture()
     url = uploads.start_upload(len(content))
     (uploads.world.storage / "datasets/uploads" / url.rpartition("/")[2]).write_bytes(content)
-    uploads.world.runtime.services.uploads.tidy()
+    uploads.world.runtime.services.datasets.uploads.tidy()
     uploads.take()
     assert uploads.get(url)["status"] == "completed"
 
@@ -172,10 +172,10 @@ def test_old_files_without_an_upload_are_removed(uploads: Uploads):
     uploads.start_upload(10)
     orphan = uploads.world.storage / "datasets/uploads" / ("0" * 32)
     orphan.write_bytes(b"x")
-    uploads.world.runtime.services.uploads.tidy()
+    uploads.world.runtime.services.datasets.uploads.tidy()
     assert orphan.exists()
     os.utime(orphan, (1, 1))
-    uploads.world.runtime.services.uploads.tidy()
+    uploads.world.runtime.services.datasets.uploads.tidy()
     assert not orphan.exists()
     assert len(files(uploads.world)) == 1
 

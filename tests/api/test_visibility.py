@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from api.domain.reading import XidEvent
-from api.domain.task import ProcessIdentity
+from api.domain.machines.reading import XidEvent
+from api.domain.tasks.task import ProcessIdentity
 from api.errors import DatabaseUnavailable
 from api.executors.fake import FakeExecutor
 from api.gpus.sources.source import FakeSource
@@ -182,7 +182,7 @@ def test_etag_does_not_reveal_changes_of_others(own: World, monkeypatch: pytest.
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     register(bob, 1, task_id="his")
     seconds = itertools.count(1_800_000_000)
-    monkeypatch.setattr("api.util.envelope.time.time", lambda: next(seconds))
+    monkeypatch.setattr("api.util.http.envelope.time.time", lambda: next(seconds))
     for path in ("/status", "/summary", "/1", "/0"):
         before, whole = (each.client.get(f"{GPU}{path}").headers["etag"] for each in (ann, bob))
         bob.client.patch(f"{GPU}/tasks/his", json={"progress": len(path)})
@@ -373,7 +373,7 @@ def test_without_the_database_users_get_only_their_own_stale_responses(own: Worl
     def away(*args: object, **kwargs: object) -> None:
         raise DatabaseUnavailable
 
-    monkeypatch.setattr(own.runtime.services.trainings, "get_page", away)
+    monkeypatch.setattr(own.runtime.services.training.lists, "get_page", away)
     answers = {name: each.client.get(f"{TRAINING}/list") for name, each in (("ann", ann), ("bob", bob))}
     assert {answer.headers["x-stale"] for answer in answers.values()} == {"database_unavailable"}
     assert mine in answers["bob"].text

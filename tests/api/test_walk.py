@@ -16,12 +16,12 @@ import pytest
 
 from api.access import key_ring, rates
 from api.app import create_app
-from api.catalog.store import RegistryStore
-from api.domain.access import PERMISSION_GROUPS, ROLE_PERMISSIONS, Permission, Role
+from api.catalog.registry.store import RegistryStore
+from api.domain.access.principal import PERMISSION_GROUPS, ROLE_PERMISSIONS, Permission, Role
 from api.errors import Unauthenticated
 from api.streaming.addresses import Transport
-from api.util.key_format import new_key
-from api.web.body import WSGIResponse
+from api.util.text.key_format import new_key
+from api.web.bodies.body import WSGIResponse
 from api.web.operations import Operation, OperationTable, ResourceKind
 from tests.api.client import Client, scope
 from tests.api.conftest import TRAINING, MakeWorld, World

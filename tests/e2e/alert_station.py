@@ -10,32 +10,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from api.alerts import courier as courier_module
-from api.alerts import worker_senders
-from api.alerts.builtin_rules import parse_clause
-from api.alerts.channel_store import ChannelStore
-from api.alerts.courier import Courier
-from api.alerts.current_rules import CurrentRules
+from api.alerts.delivery import courier as courier_module
+from api.alerts.delivery import worker_senders
+from api.alerts.delivery.courier import Courier
+from api.alerts.delivery.notifiers.addresses import AddressGuard
+from api.alerts.delivery.notifiers.webhook import WebhookNotifier
+from api.alerts.delivery.outbox import Outbox
+from api.alerts.delivery.thread_senders import ThreadSenders
+from api.alerts.delivery.worker_senders import WorkerSenders
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
-from api.alerts.notifiers.addresses import AddressGuard
-from api.alerts.notifiers.webhook import WebhookNotifier
-from api.alerts.outbox import Outbox
-from api.alerts.outbox_store import OutboxStore
-from api.alerts.rule_store import RuleStore
+from api.alerts.records.alert_store import AlertStore
+from api.alerts.records.channel_store import ChannelStore
+from api.alerts.records.outbox_store import OutboxStore
+from api.alerts.records.rule_store import RuleStore
+from api.alerts.rules.builtin import parse_clause
+from api.alerts.rules.current_rules import CurrentRules
 from api.alerts.state_machine import AlertStateMachine
-from api.alerts.store import AlertStore
-from api.alerts.thread_senders import ThreadSenders
-from api.alerts.worker_senders import WorkerSenders
-from api.composition.celery_transport import CeleryTransport, run_worker
+from api.composition.observability.celery_transport import CeleryTransport, run_worker
 from api.db.database import Database, sqlite_url
 from api.db.leadership import Leadership
 from api.db.sealing import Sealer
-from api.domain.alert import AlertTarget
-from api.domain.alert_rule import AlertRule, RuleScope
-from api.domain.channel import ChannelKind
+from api.domain.alerts.alert import AlertTarget
+from api.domain.alerts.alert_rule import AlertRule, RuleScope
+from api.domain.alerts.channel import ChannelKind
 from api.util.clock import SystemClock
-from api.util.ids import new_task_id
+from api.util.text.ids import new_task_id
 
 #: Seconds until the lease of a killed sender expires, and the longest wait for one.
 LEASE_SECONDS, ALONE_SECONDS, REPUBLISH_SECONDS, DOWN_SECONDS = 4.0, 3.0, 1.0, 0.5

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from api.db.database import Database
 from api.db.leases import ResourceHeld
-from api.domain.lease import LeaseKind
-from api.domain.task import RegisteredTask, TaskType
-from api.domain.training import NewTask, TaskStatus, TrainingPlan, TrainingRequest
+from api.domain.machines.lease import LeaseKind
+from api.domain.tasks.task import RegisteredTask, TaskType
+from api.domain.tasks.training import NewTask, TaskStatus, TrainingPlan, TrainingRequest
 from api.errors import DatabaseUnavailable, GPUBusy
-from api.gpus.registration_store import DatabaseRegistrations
-from api.training.attempt_store import AttemptStore, Finish, NewAttempt
-from api.training.store import TaskStore
+from api.gpus.sharing.registration_store import DatabaseRegistrations
+from api.training.records.attempt_store import AttemptStore, Finish, NewAttempt
+from api.training.records.task_store import TaskStore
 from api.util.clock import SystemClock
 from tests.databases import FEW, hurry
 

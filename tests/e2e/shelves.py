@@ -8,8 +8,8 @@ from pathlib import Path
 from api.composition.datasets import DatasetParts
 from api.config import Config
 from api.db.database import Database, sqlite_url
-from api.domain.access import LOCAL
-from api.domain.dataset import ManifestItem
+from api.domain.access.principal import LOCAL
+from api.domain.datasets.dataset import ManifestItem
 from api.util.clock import SystemClock
 from tests.unit.files.media.samples import picture
 

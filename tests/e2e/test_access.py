@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from api.util.key_format import new_key
+from api.util.text.key_format import new_key
 from tests.e2e.server import BASE, ServerProcess
 from tests.patience import BUSY_SECONDS
 

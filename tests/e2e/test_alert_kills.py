@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from api.alerts.channel_store import ChannelStore
-from api.alerts.outbox_store import SUPERSEDED
+from api.alerts.records.channel_store import ChannelStore
+from api.alerts.records.outbox_store import SUPERSEDED
 from api.db.alert_tables import alert_deliveries, alert_history, alert_notifications, alerts
 from api.db.database import Database, sqlite_url
 from api.db.sealing import Sealer
-from api.domain.alert import AlertState
-from api.domain.channel import ChannelSecret, DeliveryState, WebhookFormat
+from api.domain.alerts.alert import AlertState
+from api.domain.alerts.channel import ChannelSecret, DeliveryState, WebhookFormat
 from tests.e2e.server import until
 from tests.lengths import length
 from tests.redis_servers import OwnRedis
-from tests.unit.alerts.facts import channel
+from tests.unit.alerts.fact_builders import channel
 from tests.unit.alerts.notifiers.receivers import Receiver, receiving, status
 
 ROOT = Path(__file__).parents[2]

@@ -12,26 +12,26 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from api.alerts.channel_store import ChannelStore
-from api.alerts.courier import Courier
-from api.alerts.notifiers.addresses import AddressGuard
-from api.alerts.notifiers.webhook import WebhookNotifier
-from api.alerts.outbox import Outbox
-from api.alerts.outbox_store import OutboxStore
-from api.alerts.store import AlertStore
-from api.alerts.thread_senders import ThreadSenders
-from api.alerts.worker_senders import WorkerSenders
-from api.composition.celery_transport import CeleryTransport
+from api.alerts.delivery.courier import Courier
+from api.alerts.delivery.notifiers.addresses import AddressGuard
+from api.alerts.delivery.notifiers.webhook import WebhookNotifier
+from api.alerts.delivery.outbox import Outbox
+from api.alerts.delivery.thread_senders import ThreadSenders
+from api.alerts.delivery.worker_senders import WorkerSenders
+from api.alerts.records.alert_store import AlertStore
+from api.alerts.records.channel_store import ChannelStore
+from api.alerts.records.outbox_store import OutboxStore
+from api.composition.observability.celery_transport import CeleryTransport
 from api.db.database import Database, sqlite_url
 from api.db.sealing import Sealer
-from api.domain.alert import AlertChange, AlertNotification, NotificationKind
-from api.domain.channel import ChannelKind, ChannelSecret, DeliveryFilter, DeliveryState
+from api.domain.alerts.alert import AlertChange, AlertNotification, NotificationKind
+from api.domain.alerts.channel import ChannelKind, ChannelSecret, DeliveryFilter, DeliveryState
 from api.util.clock import FakeClock, SystemClock
-from api.util.ids import new_task_id
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
+from api.util.text.ids import new_task_id
 from tests.patience import BUSY_SECONDS
 from tests.redis_servers import OwnRedis
-from tests.unit.alerts.facts import channel, firing
+from tests.unit.alerts.fact_builders import channel, firing
 from tests.unit.alerts.notifiers.receivers import Receiver, receiving, status
 
 ROOT = Path(__file__).parents[2]
@@ -100,8 +100,8 @@ class Server:
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Receiver]]:
     # How long nothing is retried after a failure, and the timeout for a broker that hangs.
-    monkeypatch.setattr("api.alerts.worker_senders.DOWN_SECONDS", 1.0)
-    monkeypatch.setattr("api.composition.celery_transport.ANSWER_SECONDS", 1)
+    monkeypatch.setattr("api.alerts.delivery.worker_senders.DOWN_SECONDS", 1.0)
+    monkeypatch.setattr("api.composition.observability.celery_transport.ANSWER_SECONDS", 1)
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     database.migrate()
     database.close()

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from api.db.database import Database, sqlite_url
-from api.gpus.registration_store import DatabaseRegistrations
-from api.training.attempt_store import AttemptStore
+from api.gpus.sharing.registration_store import DatabaseRegistrations
+from api.training.records.attempt_store import AttemptStore
 from api.util.clock import SystemClock
 from tests.databases import BACKENDS, fresh_postgres
 from tests.e2e.claimants import CLAIMANTS, GPUS, Tally, Witness

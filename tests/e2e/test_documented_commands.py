@@ -94,7 +94,12 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name in (".venv", "node_modules", "api/dashboard/vendor"):
         (root / name).symlink_to(ROOT / name)
     # Older than what was installed: npm ci would delete the packages behind the link.
-    for name in ("package-lock.json", "requirements.lock", "requirements-dev.lock", "api/dashboard/package.json"):
+    for name in (
+        "package-lock.json",
+        "requirements/service.lock",
+        "requirements/dev.lock",
+        "api/dashboard/package.json",
+    ):
         os.utime(root / name, (0, 0))
     (root.parent / "backups").mkdir()
     port = free_port()

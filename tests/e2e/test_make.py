@@ -29,11 +29,17 @@ def make_checkout(root: Path) -> Path:
     (root / ".venv" / "bin").mkdir(parents=True)
     (root / "deploy").mkdir()
     (root / "api" / "dashboard").mkdir(parents=True)
+    (root / "requirements").mkdir()
     shutil.copy(ROOT / "Makefile", root)
     shutil.copy(ROOT / "deploy" / "server-process.sh", root / "deploy")
     (root / "run.py").write_text(WAITS)
     (root / ".venv" / "bin" / "python").symlink_to(sys.executable)
-    for name in ("requirements.lock", "api/dashboard/package.json", ".venv/bin/.installed", ".venv/bin/.charts"):
+    for name in (
+        "requirements/service.lock",
+        "api/dashboard/package.json",
+        ".venv/bin/.installed",
+        ".venv/bin/.charts",
+    ):
         (root / name).touch()
     return root
 

@@ -20,8 +20,8 @@ from sqlalchemy.engine import make_url
 
 from api.access.store import CredentialStore
 from api.db.database import Database, sqlite_url
-from api.domain.access import AccessKey, Role
-from api.util.key_format import hash_of, new_key
+from api.domain.access.principal import AccessKey, Role
+from api.util.text.key_format import hash_of, new_key
 from tests.databases import BACKENDS, FEW, fresh_postgres
 from tests.e2e.server import BASE, command, environment, until
 from tests.e2e.toy_tasks import toy

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.domain.cause import CauseCode
-from api.domain.training import ResumeOptions
+from api.domain.tasks.cause import CauseCode
+from api.domain.tasks.training import ResumeOptions
 from tests.e2e.toy_runs import Run, creating, until
 
 

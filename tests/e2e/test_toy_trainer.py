@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from api.domain.progress import Stage
-from api.domain.training import ResumeOptions, TrainingRequest
+from api.domain.tasks.progress import Stage
+from api.domain.tasks.training import ResumeOptions, TrainingRequest
 from api.trainers.protocol.event_files import EventFileTail
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Launch

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from api.domain.progress import Point
-from api.domain.training import GPURequest, ResumeOptions, TrainingRequest
+from api.domain.tasks.progress import Point
+from api.domain.tasks.training import GPURequest, ResumeOptions, TrainingRequest
 from api.trainers.protocol.output import OutputReader
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Ending, Launch

@@ -69,7 +69,7 @@ def answer(paths: list[str], storage: Path) -> list[tuple[str, str]]:
     runtime = Runtime(Config(gpu_source="nvml", gpu_monitor_interval=60.0, storage_root=storage))
     # The holders of GPUs are read from its database; without one no GPU would be offered.
     runtime.prepare()
-    gpus = runtime.services.gpus
+    gpus = runtime.services.gpus.service
     gpus.start_monitoring()
     try:
         assert gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)

@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from api.training.closures import NeighbourRule
+from api.training.queue.closures import NeighbourRule
 from tests.compiled_statements import share_compiled_statements
 from tests.databases import fresh_postgres
 from tests.simulation.day import Day

@@ -7,31 +7,31 @@ from typing import Any
 
 from sqlalchemy import select
 
-from api.alerts.builtin_rules import parse_clause
-from api.alerts.channel_store import ChannelStore
-from api.alerts.courier import Courier
-from api.alerts.current_rules import CurrentRules
+from api.alerts.delivery.courier import Courier
+from api.alerts.delivery.notifiers.notifier import Delivered, FakeNotifier, OutboundMessage, RetryLater, SendOutcome
+from api.alerts.delivery.outbox import Outbox
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
-from api.alerts.notifiers.notifier import Delivered, FakeNotifier, OutboundMessage, RetryLater, SendOutcome
-from api.alerts.outbox import Outbox
-from api.alerts.outbox_store import OutboxStore
-from api.alerts.rule_store import RuleStore
+from api.alerts.records.alert_store import AlertStore
+from api.alerts.records.channel_store import ChannelStore
+from api.alerts.records.outbox_store import OutboxStore
+from api.alerts.records.rule_store import RuleStore
+from api.alerts.rules.builtin import parse_clause
+from api.alerts.rules.current_rules import CurrentRules
 from api.alerts.state_machine import AlertStateMachine
-from api.alerts.store import AlertStore
 from api.composition.alerts import SHARED_SCOPE, new_alert_id, new_delivery_id
 from api.db.alert_tables import alerts
 from api.db.database import Database
 from api.db.leadership import Leadership
 from api.db.sealing import Sealer
-from api.domain.alert import AlertTarget
-from api.domain.alert_rule import AlertRule, RuleScope
-from api.domain.channel import ChannelKind, ChannelSecret, ChannelSettings
+from api.domain.alerts.alert import AlertTarget
+from api.domain.alerts.alert_rule import AlertRule, RuleScope
+from api.domain.alerts.channel import ChannelKind, ChannelSecret, ChannelSettings
 from api.errors import DatabaseUnavailable
 from tests.simulation.faults import Faults, FaultyDatabase
 from tests.simulation.mailbox import CLEAR_SECONDS, DOWN_SECONDS, Mailbox
 from tests.simulation.world import World
-from tests.unit.alerts.facts import channel
+from tests.unit.alerts.fact_builders import channel
 
 #: How much more often a message is lost than other faults occur.
 NETWORK = 40.0

@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from api.db.database import sqlite_url
-from api.domain.schedule import Day as WeekDay
-from api.domain.schedule import Window
-from api.domain.training import GPURequest, PriorityClass, TaskStatus, TrainingRequest
-from api.gpus.neighbour import Activity, NeighbourState
-from api.training.closures import NeighbourRule
+from api.domain.tasks.labels import PriorityClass
+from api.domain.tasks.schedule import Day as WeekDay
+from api.domain.tasks.schedule import Window
+from api.domain.tasks.training import GPURequest, TaskStatus, TrainingRequest
+from api.gpus.sharing.neighbour import Activity, NeighbourState
+from api.training.queue.closures import NeighbourRule
 from tests.simulation.hour import CALM_SECONDS, NEW_YEAR, Hour, Scale
 from tests.simulation.server import BUSY_MB
 from tests.simulation.world import SAVING_SECONDS, Broken, Run, World
@@ -132,7 +133,7 @@ class Day(Hour):
     def _set_hours(self) -> None:
         self._users.orders.hours_until = float("inf")
         windows = [Window(tuple(WeekDay), time(BEGINS), time(ENDS))]
-        self._servers.alive[0].parts.schedule.replace("UTC", windows, "ann")
+        self._servers.alive[0].parts.services.schedule.replace("UTC", windows, "ann")
 
     def _start(self, name: str, epochs: int, priority_class: PriorityClass = PriorityClass.BACKGROUND) -> None:
         request = TrainingRequest(

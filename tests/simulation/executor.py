@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from api.domain.reason import Reason
-from api.domain.training import StopRung
+from api.domain.tasks.training import StopRung
 from api.executors.executor import (
     AttemptRef,
     LivingAttempt,

@@ -10,8 +10,8 @@ from pathlib import Path
 from unittest import mock
 
 from api.db.database import sqlite_url
-from api.domain.training import TaskStatus
-from api.training.closures import NeighbourRule
+from api.domain.tasks.training import TaskStatus
+from api.training.queue.closures import NeighbourRule
 from api.util.clock import FakeClock
 from tests.simulation.mailbox import Mailbox
 from tests.simulation.promises import (

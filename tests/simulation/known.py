@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import make_url
 
-from api.domain.cause import CauseCode
-from api.domain.lease import LeaseKind, LeaseState
-from api.domain.training import AttemptStatus, TaskStatus
+from api.domain.machines.lease import LeaseKind, LeaseState
+from api.domain.tasks.cause import CauseCode
+from api.domain.tasks.training import AttemptStatus, TaskStatus
 
 _TASKS = (
     "SELECT task_id, name, status, not_before, updated_at, "

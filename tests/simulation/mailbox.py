@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from api.alerts.notifiers.notifier import OutboundMessage
-from api.domain.alert import NotificationKind
-from api.domain.channel import AlertSnapshot
+from api.alerts.delivery.notifiers.notifier import OutboundMessage
+from api.domain.alerts.alert import NotificationKind
+from api.domain.alerts.channel import AlertSnapshot
 from tests.simulation.world import Broken, World
 
 #: Seconds of absence before a node is reported, and of presence before the alert is resolved.

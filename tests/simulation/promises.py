@@ -5,8 +5,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from api.domain.schedule import Schedule
-from api.domain.training import RANK_OF_CLASS, PriorityClass, StopRung, TaskStatus
+from api.domain.tasks.labels import RANK_OF_CLASS, PriorityClass
+from api.domain.tasks.schedule import Schedule
+from api.domain.tasks.training import StopRung, TaskStatus
 from tests.simulation.known import KnownTask
 from tests.simulation.world import Broken, Run, World
 

@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 
 from api.db.database import sqlite_url
-from api.domain.node import SILENT_SECONDS, NodeLocation, NodeStatus
+from api.domain.machines.node import SILENT_SECONDS, NodeLocation, NodeStatus
 from api.errors import ServiceError
-from api.gpus.registration_store import MemoryRegistrations
 from api.gpus.service import GPUService
+from api.gpus.sharing.registration_store import MemoryRegistrations
 from api.gpus.sources.source import FakeSource
 from api.nodes.fleet_store import FleetStore
 from api.nodes.head import HeadRejected, HeadUnreachable

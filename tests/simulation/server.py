@@ -9,23 +9,23 @@ from typing import Any, cast
 from api.composition.execution import TrainingDependencies
 from api.composition.training import TrainingParts, build_training
 from api.config import Config
-from api.domain.read_scope import ReadScope
-from api.domain.task import RegisteredTask
-from api.domain.training import TrainingRequest
+from api.domain.access.read_scope import ReadScope
+from api.domain.tasks.task import RegisteredTask
+from api.domain.tasks.training import TrainingRequest
 from api.errors import ServiceError
 from api.files.disk import DiskReserve
 from api.gpus.documents import GPUDocuments
-from api.gpus.events import GPUEvents
-from api.gpus.judgement import JudgedGPU
-from api.gpus.registration_store import DatabaseRegistrations
+from api.gpus.health.events import GPUEvents
+from api.gpus.health.judgement import JudgedGPU
 from api.gpus.service import GPUService
+from api.gpus.sharing.registration_store import DatabaseRegistrations
 from api.gpus.snapshot import GPUReading, GPUSnapshot
 from api.gpus.sources.source import FakeSource
 from api.gpus.state import GPUState, GPUStateKeeper
-from api.training.attempt_store import AttemptStore
-from api.training.attempts.updates import NewsDesk
-from api.training.neighbour_rule import Neighbours
-from api.training.store import TaskStore
+from api.training.attempts.watch.updates import NewsDesk
+from api.training.queue.neighbour_rule import Neighbours
+from api.training.records.attempt_store import AttemptStore
+from api.training.records.task_store import TaskStore
 from tests.simulation.alerts import SimulatedAlerts
 from tests.simulation.executor import Fate, SimulatedExecutor
 from tests.simulation.faults import Faults, FaultyDatabase
@@ -149,7 +149,7 @@ class SimulatedServer:
     def start(self, request: TrainingRequest, key: str) -> str:
         """Accept a request, and return the id of its task."""
         self.sweep()
-        return self.parts.service.start(request, "ann", key).task_id
+        return self.parts.services.service.start(request, "ann", key).task_id
 
     def round(self) -> None:
         """Run one round of the essential loops. Raise Crash."""

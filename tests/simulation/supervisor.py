@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from api.executors.attempt.directory import AttemptDirectory, Superseded
-from api.util.foreign_files import make_directory
+from api.util.files.foreign_files import make_directory
 
 
 class Supervisor:

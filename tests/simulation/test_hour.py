@@ -13,30 +13,31 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, text
 
-from api.alerts import courier
-from api.alerts.outbox_store import OutboxStore
+from api.alerts.delivery import courier
+from api.alerts.records.outbox_store import OutboxStore
 from api.alerts.state_machine import AlertStateMachine
 from api.db import leases
 from api.db.leadership import Leadership
 from api.db.tables import attempts
-from api.domain.channel import DeliveryState
-from api.domain.gpu import GPUStatus
-from api.domain.training import AttemptStatus, PriorityClass, StopState, TaskSummary
+from api.domain.alerts.channel import DeliveryState
+from api.domain.machines.gpu import GPUStatus
+from api.domain.tasks.labels import PriorityClass
+from api.domain.tasks.training import AttemptStatus, StopState, TaskSummary
 from api.errors import DatabaseUnavailable
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.executor import Executor
-from api.training import neighbour_rule, planner, supply
-from api.training.attempt_store import AttemptStore
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.starter import AttemptStarter
-from api.training.attempts.watches import Watches
-from api.training.closures import NeighbourRule
-from api.training.dispatcher import Dispatcher
-from api.training.moves import request_task_stop
-from api.training.preemption import Preemption
-from api.training.scheduler import _Planner
-from api.training.store import TaskStore
-from api.training.task_stops import TaskStops
+from api.training.attempts.watch.watches import Watches
+from api.training.queue import neighbour_rule, planner, supply
+from api.training.queue.closures import NeighbourRule
+from api.training.queue.dispatcher import Dispatcher
+from api.training.queue.preemption import Preemption
+from api.training.queue.scheduler import _Planner
+from api.training.records.attempt_store import AttemptStore
+from api.training.records.moves import request_task_stop
+from api.training.records.task_store import TaskStore
+from api.training.stops import TaskStops
 from tests.databases import fresh_postgres
 from tests.lengths import length
 from tests.simulation.__main__ import play, play_day, undisturbed
@@ -239,7 +240,7 @@ def spread_over_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
         true_catch_up(self)
         self._removed = removed
 
-    monkeypatch.setattr("api.training.scheduler.Supply", everywhere)
+    monkeypatch.setattr("api.training.queue.scheduler.Supply", everywhere)
     monkeypatch.setattr(true_supply, "_catch_up", catch_up)
 
 
@@ -345,7 +346,7 @@ def preempt_without_saving(monkeypatch: pytest.MonkeyPatch) -> None:
     def request_stop(connection: Connection, task: TaskSummary, stop: StopState, *more: Any) -> None:
         request_task_stop(connection, task, replace(stop, force=stop.force or stop.cause is not None), *more)
 
-    monkeypatch.setattr("api.training.store.request_task_stop", request_stop)
+    monkeypatch.setattr("api.training.records.task_store.request_task_stop", request_stop)
 
 
 def resume_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:

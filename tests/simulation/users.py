@@ -5,11 +5,12 @@ import random
 from collections.abc import Callable, Collection
 from datetime import timedelta
 
-from api.domain.access import LOCAL
-from api.domain.schedule import Day, Schedule, Window
-from api.domain.training import GPURequest, PriorityClass, ResumeOptions, TaskStatus, TrainingRequest
+from api.domain.access.principal import LOCAL
+from api.domain.tasks.labels import PriorityClass
+from api.domain.tasks.schedule import Day, Schedule, Window
+from api.domain.tasks.training import GPURequest, ResumeOptions, TaskStatus, TrainingRequest
 from api.errors import DatabaseUnavailable, ServiceError
-from api.training.attempts.watch import AttemptWatch
+from api.training.attempts.watch.watch import AttemptWatch
 from tests.simulation.promises import Orders
 from tests.simulation.server import SimulatedServer
 from tests.simulation.servers import Servers
@@ -83,7 +84,7 @@ class Users:
     def change_class(self) -> None:
         """Change the priority and the class of a training."""
         changes = {"priority": self._chance.randint(0, 2), "priority_class": self._chance.choice(tuple(PriorityClass))}
-        self._change(OPEN, "change", lambda server, task: server.parts.changes.patch(task, changes, "ann"))
+        self._change(OPEN, "change", lambda server, task: server.parts.services.changes.patch(task, changes, "ann"))
 
     def stop(self) -> None:
         """Request a stop, which may be carried out even if the answer is lost."""
@@ -115,12 +116,12 @@ class Users:
         self._change(
             BROKEN_OFF,
             "resume",
-            lambda server, task: server.parts.service.resume(task, ResumeOptions(), lambda _: {}, "ann"),
+            lambda server, task: server.parts.services.service.resume(task, ResumeOptions(), lambda _: {}, "ann"),
         )
 
     def delete(self) -> None:
         """Delete a training that has ended."""
-        task_id = self._change(FINISHED, "delete", lambda server, task: server.parts.files.delete(task, True))
+        task_id = self._change(FINISHED, "delete", lambda server, task: server.parts.services.files.delete(task, True))
         if task_id is not None:
             self.orders.deleted.add(task_id)
 
@@ -131,7 +132,7 @@ class Users:
             return
         begins, seconds = self._world.clock.now().timestamp(), self._chance.uniform(*PAUSE_SECONDS)
         passed = self._world.clock.monotonic()
-        holds = server.parts.holds
+        holds = server.parts.services.holds
         if self._chance.random() < ENDED_PAUSES:
             self.orders.paused.pop(uuid, None)
             answer = self._servers.call(server, lambda: _answer(lambda: holds.unpause(uuid, LOCAL)), "unpause")
@@ -151,7 +152,7 @@ class Users:
             return
         begins, seconds = self._world.clock.now().timestamp(), self._chance.uniform(*PAUSE_SECONDS)
         passed = self._world.clock.monotonic()
-        ends, holds = self._chance.random() < ENDED_PAUSES, server.parts.holds
+        ends, holds = self._chance.random() < ENDED_PAUSES, server.parts.services.holds
         self.orders.claimed.pop(uuid, None)
         if ends:
             answer = self._servers.call(server, lambda: _answer(lambda: holds.release(uuid, "game", LOCAL)), "release")
@@ -175,7 +176,7 @@ class Users:
             self.orders.hours_until = float("inf")
         self.orders.hours = None
         answer = self._servers.call(
-            server, lambda: _answer(lambda: server.parts.schedule.replace("UTC", windows, "ann")), "hours"
+            server, lambda: _answer(lambda: server.parts.services.schedule.replace("UTC", windows, "ann")), "hours"
         )
         now = self._world.clock.now().timestamp()
         if answer == "done":

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from api.domain.reading import GPUProcess
-from api.domain.task import ProcessIdentity
-from api.domain.training import StopRung
+from api.domain.machines.reading import GPUProcess
+from api.domain.tasks.task import ProcessIdentity
+from api.domain.tasks.training import StopRung
 from api.executors.executor import Outcome, StopOrder, Submission
 from api.executors.fake import MemoryLog, outcome
-from api.gpus.neighbour import Neighbour
+from api.gpus.sharing.neighbour import Neighbour
 from api.trainers.protocol.phrases import COMPLETED, STOPPED
-from api.training.closures import NeighbourRule
+from api.training.queue.closures import NeighbourRule
 from api.util.clock import FakeClock
 from tests.simulation.nodes import Node
 from tests.simulation.supervisor import Supervisor

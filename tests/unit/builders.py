@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from api.domain.reading import (
+from api.domain.machines.reading import (
     DriverVersions,
     FaultKind,
     GPUCondition,
@@ -14,9 +14,9 @@ from api.domain.reading import (
     ProcessKind,
     SourceName,
 )
-from api.domain.task import ProcessIdentity, RegisteredTask, TaskType
-from api.gpus.circumstances import GPUCircumstances
-from api.gpus.judgement import JudgedGPU, judge
+from api.domain.tasks.task import ProcessIdentity, RegisteredTask, TaskType
+from api.gpus.health.circumstances import GPUCircumstances
+from api.gpus.health.judgement import JudgedGPU, judge
 from api.gpus.snapshot import GPUReading, GPUSnapshot
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

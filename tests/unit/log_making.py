@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api.domain.log import EVERYTHING, LineFilter, LogEnd
-from api.domain.training import TaskStatus
+from api.domain.tasks.training import TaskStatus
 from api.executors.attempt.log import LogWriter
 from api.executors.log_files import LogFiles
 from api.logs.batches import LogBatch

@@ -14,7 +14,7 @@ CONTAINERFILE = (CONTAINER / "Containerfile").read_text()
 
 
 def _program(name: str) -> str:
-    """Return a program of a package in requirements-dev.txt; skip the test if this platform has none."""
+    """Return a program of a package in requirements/dev.txt; skip the test if this platform has none."""
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not installed")
@@ -62,5 +62,5 @@ def test_image_contains_only_listed_files():
     assert rules[0] == "*"
     stored = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     tools = {"tools/install.sh", "tools/npm.sh", "tools/uv.lock"}
-    assert stored == {"api", "LICENSE", "Makefile", "requirements*.lock", "requirements*.txt", "run.py"} | tools
+    assert stored == {"api", "LICENSE", "Makefile", "requirements", "requirements.txt", "run.py"} | tools
     assert not re.search(r"(PASSWORD|SECRET|TOKEN|KEY)=", CONTAINERFILE)

@@ -11,25 +11,25 @@ from typing import Any
 import pytest
 
 from api import errors
-from api.alerts.builtin_rules import BUILTIN_RULES
-from api.domain.access import Permission
-from api.domain.cause import CauseCode
-from api.domain.finding_texts import FINDINGS
-from api.domain.gpu import GPUStatus
-from api.domain.part_titles import PART_FORMS
-from api.domain.progress import Stage
+from api.alerts.rules.builtin import BUILTIN_RULES
+from api.domain.access.principal import Permission
+from api.domain.machines.gpu import GPUStatus
+from api.domain.models.part_titles import PART_FORMS
 from api.domain.reason import Reason
-from api.domain.training import AttemptStatus, StopRung, TaskStatus
+from api.domain.tasks.cause import CauseCode
+from api.domain.tasks.progress import Stage
+from api.domain.tasks.training import AttemptStatus, StopRung, TaskStatus
 from api.errors import ServiceError
-from api.gpus.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
+from api.gpus.health.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.config.key_help import PATH_HELP
 from api.trainers.diffusion_pipe.installation import problems
-from api.trainers.diffusion_pipe.key_help import PATH_HELP
-from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.settings import describe_settings
-from api.trainers.protocol import diagnosis, hints
-from api.util import validation
+from api.trainers.diffusion_pipe.key_descriptions import describe_settings
+from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.failures import catalog
+from api.util.http import validation
+from api.web.page_texts import CHINESE, add_chinese
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "api" / "dashboard"
@@ -39,7 +39,8 @@ SOURCES = {
     if path.parent.name != "vendor"
 }
 TEXTS: dict[str, dict[str, str]] = {
-    language: json.loads((SCRIPTS / "locales" / f"{language}.json").read_text()) for language in ("en", "zh")
+    "en": json.loads((SCRIPTS / "locales/en.json").read_text()),
+    "zh": json.loads(add_chinese((SCRIPTS / CHINESE).read_bytes())),
 }
 #: Sentences and errors of the service are English already, so their codes have Chinese texts only.
 SERVICE, ERROR = "service.", "api_error."
@@ -61,9 +62,9 @@ def test_both_languages_have_the_same_keys_and_placeholders():
 
 @pytest.mark.parametrize("name", ["zh.json", "zh_rules.js", "zh_settings.js"])
 def test_chinese_has_chinese_punctuation(name: str):
+    source = json.dumps(TEXTS["zh"], ensure_ascii=False) if name == "zh.json" else SOURCES[f"locales/{name}"]
     # Lists in brackets use the syntax of the configuration.
-    plain = re.sub(r"\[[^\]]*\]", "", (SCRIPTS / "locales" / name).read_text())
-    texts = re.findall(r'"((?:[^"\\]|\\.)*)"', plain)
+    texts = re.findall(r'"((?:[^"\\]|\\.)*)"', re.sub(r"\[[^\]]*\]", "", source))
     mixed = r"[\u4e00-\u9fff][,:;?!(]|[,:;?!)][\u4e00-\u9fff]"
     assert [text for text in texts if re.search(mixed, text)] == []
 
@@ -144,48 +145,49 @@ def chinese_texts(prefix: str = SERVICE) -> dict[str, str]:
 
 @cache
 def calls_of(name: str) -> list[tuple[str, list[Any]]]:
-    """Return the calls of `name.of(…)` with file and arguments; non-literal arguments are None."""
+    """Return the calls of `name(…)` with file and arguments; non-literal arguments are None."""
     return [
         (
             file.relative_to(ROOT / "api").as_posix(),
             [each.value if isinstance(each, ast.Constant) else None for each in node.args],
         )
         for file in (ROOT / "api").rglob("*.py")
-        if f"{name}.of(" in (text := file.read_text())
+        if f"{name}(" in (text := file.read_text())
         for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{name}.of"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == name
     ]
 
 
 #: Files whose sentences come from tables, which are checked below; and Cause.of itself.
 TABLES = {
-    "trainers/protocol/hints.py",
-    "trainers/protocol/diagnosis.py",
-    "gpus/xids.py",
-    "domain/cause.py",
+    "trainers/failures/hints.py",
+    "trainers/failures/diagnosis.py",
+    "gpus/health/xids.py",
+    "domain/tasks/cause.py",
     "domain/finding.py",
-    "domain/part_titles.py",
+    "domain/models/part_titles.py",
 }
 
 
 def sentences() -> Iterator[tuple[str, str]]:
     """Yield each code of the service with its English sentence."""
-    for file, (sentence, code) in calls_of("Reason"):
+    for file, (sentence, code) in calls_of("Reason.of"):
         if sentence is not None and code is not None:
             yield code, sentence
         else:
             assert file in TABLES, (
                 f"{file}: a sentence and its code must be literals, so that this test can check their translation"
             )
-    for file, (_, said, detail, remedy, *_) in calls_of("Cause"):
+    for file, (_, said, detail, remedy, *_) in calls_of("Cause.of"):
         if detail is not None:
             yield from ((f"{said}_detail", detail), (f"{said}_remedy", remedy))
         else:
             assert file in TABLES
-    for rule in (*diagnosis._RULES, diagnosis._RANK_MISSING, diagnosis._NCCL_TIMEOUT, diagnosis._NCCL_TIMEOUT_CACHING):
-        yield from ((f"{rule.said}_detail", rule.detail + ": {line}"), (f"{rule.said}_remedy", rule.remedy))
+    for known in catalog.CAUSES:
+        yield known.remedy_code, known.remedy
+        if known.detail is not None:
+            yield known.detail_code, f"{known.detail}: {{line}}"
     yield from PART_FORMS
-    yield from ((f"hint_{code}", hint) for _, code, hint in hints.HINTS)
     xid = [look_up(code) for code in (*CATALOGUE, 4711)]
     actions = [each for number in (*RECOVERY_ACTIONS, 4711) if (each := look_up_action(number))]
     result = [*(x.meaning for x in xid), *(x.advice for x in xid), *(x.retry.message for x in xid)]
@@ -225,8 +227,12 @@ def test_messages_about_values_have_translations():
 
 def finding_texts() -> dict[str, str]:
     """Return the texts of findings and of their remedies, by code."""
-    texts = {code: message for code, (message, _) in FINDINGS.items()}
-    return texts | {f"{code}_remedy": remedy for code, (_, remedy) in FINDINGS.items() if remedy is not None}
+    texts: dict[str, str] = {}
+    for file, (code, message, *remedies) in calls_of("FindingText"):
+        assert None not in (code, message, *remedies), f"{file}: a finding's texts must be literals"
+        assert code not in texts, f"{file}: another finding has the code {code}"
+        texts |= {code: message} | {f"{code}_remedy": remedy for remedy in remedies}
+    return texts
 
 
 def test_findings_have_translations():
@@ -235,15 +241,6 @@ def test_findings_have_translations():
     # A Chinese sentence may leave out an English fragment.
     assert {code for code in english if placeholders(chinese[code]) - placeholders(english[code])} == set()
     assert english.keys() & {code for code, _ in sentences()} == set()
-
-
-def test_findings_of_the_checks_are_in_the_table():
-    """Collect the codes of all literal calls, and look for texts of the table that none of them uses."""
-    used = set()
-    for file in (ROOT / "api").rglob("*.py"):
-        if file.name != "finding_texts.py":
-            used |= set(re.findall(r'"([a-z][a-z0-9_]+)"', file.read_text()))
-    assert FINDINGS.keys() - used == set()
 
 
 @pytest.mark.parametrize("package", ["access", "alerts", "catalog", "datasets", "presets"])

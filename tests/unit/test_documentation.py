@@ -13,10 +13,10 @@ import pytest
 
 from api import errors
 from api.config import SETTINGS, read_config
-from api.domain.cause import CauseCode
+from api.domain.tasks.cause import CauseCode
 from api.trainers.environment import VARIABLES
 from api.training.views import TaskProgressView
-from api.util.base_path import BASE_PATH
+from api.util.http.base_path import BASE_PATH
 from api.web.operations import OperationTable
 from tests.documents import DOCUMENTS, ROOT, marked, prose
 from tools.reference import Reference, render

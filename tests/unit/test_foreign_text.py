@@ -6,27 +6,27 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from api.domain.finding import shown
-from api.domain.training import TrainingPlan
+from api.domain.tasks.training import TrainingPlan
 from api.errors import InvalidPattern
 from api.executors.attempt.output_scanner import OutputScanner
 from api.gpus.sources.boards import parse_boards
 from api.logs.search import LogPattern
 from api.logs.server_log import ServerLines
-from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.toml_parsing import parse
+from api.trainers.diffusion_pipe.config.findings import Findings
+from api.trainers.diffusion_pipe.config.toml_parsing import parse
 from api.trainers.environment import check_env, split_secrets
+from api.trainers.failures.diagnosis import diagnose
+from api.trainers.failures.hints import hint_for
 from api.trainers.media import MediaInfoCache, is_video
-from api.trainers.protocol.diagnosis import diagnose
 from api.trainers.protocol.error_lines import find_errors
-from api.trainers.protocol.hints import hint_for
 from api.trainers.protocol.log_lines import LineClassifier
 from api.trainers.protocol.output import OutputReader
 from api.trainers.toml_text import mask_comments, text_excess
 from api.trainers.toy.settings import read_dataset
 from api.trainers.trainer import Ending
-from api.util.formatting import shorten_command
-from api.util.masking import has_userinfo, mask_secrets, mask_userinfo
-from api.util.terminal_text import clean
+from api.util.text.formatting import shorten_command
+from api.util.text.masking import has_userinfo, mask_secrets, mask_userinfo
+from api.util.text.terminal_text import clean
 from tests.lengths import IN_FULL
 
 SIZE = 64 * 1024

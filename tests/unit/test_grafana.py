@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from api.alerts.exposition import SERIES
-from api.gpus.metric_families import SMI_FAMILIES
+from api.alerts.facts.exposition import SERIES
+from api.gpus.metrics.families import SMI_FAMILIES
 from api.util import measures
 from tools.grafana_dashboards import DIRECTORY, render_all
 from tools.grafana_panels import SCHEMA, SOURCE, WIDTH

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.util.base_path import BASE_PATH
+from api.util.http.base_path import BASE_PATH
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TEXT = (DEPLOY / "nginx" / "diffusion-pipe-api.conf").read_text()

@@ -18,15 +18,15 @@ ROOT = Path(__file__).parents[2]
 
 #: Ranges, and the lock file that pins them.
 LOCKS = [
-    ("requirements.txt", "requirements.lock"),
-    ("requirements-otel.txt", "requirements-otel.lock"),
-    ("requirements-celery.txt", "requirements-celery.lock"),
-    ("requirements-scenes.txt", "requirements-scenes.lock"),
-    ("requirements-dev.txt", "requirements-dev.lock"),
+    ("requirements.txt", "requirements/service.lock"),
+    ("requirements/otel.txt", "requirements/otel.lock"),
+    ("requirements/celery.txt", "requirements/celery.lock"),
+    ("requirements/scenes.txt", "requirements/scenes.lock"),
+    ("requirements/dev.txt", "requirements/dev.lock"),
 ]
 
 #: Extras that no test installs.
-TRACKERS = [(f"requirements-{name}.txt", f"requirements-{name}.lock") for name in ("wandb", "mlflow", "trackio")]
+TRACKERS = [(f"requirements/{name}.txt", f"requirements/{name}.lock") for name in ("wandb", "mlflow", "trackio")]
 
 
 def test_run_script_parses_on_old_pythons_and_first_checks_the_version():

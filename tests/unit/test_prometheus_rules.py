@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from api.alerts.builtin_rules import BUILTIN_RULES
-from api.alerts.exposition import SERIES
-from api.gpus.metric_families import SMI_FAMILIES
+from api.alerts.facts.exposition import SERIES
+from api.alerts.rules.builtin import BUILTIN_RULES
+from api.gpus.metrics.families import SMI_FAMILIES
 from tools.prometheus_facts import FACTS
 from tools.prometheus_rules import DIRECTORY, list_rules, render_all
 

@@ -9,9 +9,9 @@ from api.composition.execution import TaskKinds, TrainingDependencies
 from api.composition.training import TrainingParts, build_training
 from api.config import Config
 from api.db.database import Database
-from api.domain.access import Quota
-from api.domain.task import ProcessIdentity, TaskType
-from api.domain.training import (
+from api.domain.access.principal import Quota
+from api.domain.tasks.task import ProcessIdentity, TaskType
+from api.domain.tasks.training import (
     Attempt,
     EventKind,
     GPURequest,
@@ -21,26 +21,26 @@ from api.domain.training import (
     TrainingPlan,
     TrainingRequest,
 )
-from api.domain.training import TrainingTask as Task
+from api.domain.tasks.training import TrainingTask as Task
 from api.executors.executor import Outcome
 from api.executors.fake import FakeExecutor, outcome
 from api.files.disk import DiskReserve
 from api.files.task_files import TaskFiles, task_files
-from api.gpus.events import GPUEvents
-from api.gpus.registration_store import DatabaseRegistrations
+from api.gpus.health.events import GPUEvents
 from api.gpus.service import GPUService
+from api.gpus.sharing.registration_store import DatabaseRegistrations
 from api.gpus.sources.source import FakeSource
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Command, Launch
-from api.training.attempt_store import AttemptStore
 from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.task_results import TaskResultRecorder
-from api.training.attempts.updates import NewsDesk
-from api.training.attempts.watch import AttemptWatch
-from api.training.quotas import Quotas
-from api.training.storage_meter import StorageMeter
-from api.training.store import TaskStore
-from api.training.usage_store import UsageStore
+from api.training.attempts.watch.updates import NewsDesk
+from api.training.attempts.watch.watch import AttemptWatch
+from api.training.output.storage_meter import StorageMeter
+from api.training.queue.quotas import Quotas
+from api.training.records.attempt_store import AttemptStore
+from api.training.records.task_store import TaskStore
+from api.training.records.usage_store import UsageStore
 from api.util.clock import FakeClock
 
 PROCESS = ProcessIdentity(4711, 1.0)

@@ -1,7 +1,7 @@
 """The process that runs one attempt and outlives the service.
 
 It must stay small. So these modules import little of the standard library (no typing, dataclasses or subprocess, which
-cost memory), and of this project only this package and `api.util.foreign_files`.
+cost memory), and of this project only this package and `api.util.files.foreign_files`.
 
 Files in an attempt's directory:
 
@@ -21,5 +21,5 @@ Files in an attempt's directory:
   engine
 
 Every JSON file is written under another name and renamed. A trainer that runs as the same user can write all of these,
-so every file is read and written by `api.util.foreign_files`.
+so every file is read and written by `api.util.files.foreign_files`.
 """

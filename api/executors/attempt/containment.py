@@ -7,7 +7,7 @@ import struct
 import time
 from collections.abc import Callable
 
-from api.util.foreign_files import ForeignFile, close, open_own, read, remove, write_all
+from api.util.files.foreign_files import ForeignFile, close, open_own, read, remove, write_all
 
 from .cgroup import Cgroup, find_cgroup, make_cgroup, own_cgroup
 from .files import complain

@@ -8,7 +8,7 @@ import os
 import stat
 import time
 
-from api.util.foreign_files import (
+from api.util.files.foreign_files import (
     TROUBLE,
     ForeignFile,
     Space,

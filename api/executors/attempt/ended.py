@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from api.util.foreign_files import ForeignFile, read, status_of
+from api.util.files.foreign_files import ForeignFile, read, status_of
 
 from .files import identity_of, number, parse_json
 from .processes import boot_id, is_alive

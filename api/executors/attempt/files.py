@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from api.util.foreign_files import TROUBLE, read, write
+from api.util.files.foreign_files import TROUBLE, read, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

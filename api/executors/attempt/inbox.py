@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from api.util.foreign_files import TROUBLE, status_of
+from api.util.files.foreign_files import TROUBLE, status_of
 
 from .files import PATIENCE_SECONDS, complain, read_json, retry_disk_errors
 from .orders import DEFAULT_CHECKPOINT_SECONDS, DEFAULT_TERMINATE_SECONDS, LEAVE, MADE, Order

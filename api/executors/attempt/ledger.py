@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 
-from api.util.foreign_files import close, open_own, remove, write_all
+from api.util.files.foreign_files import close, open_own, remove, write_all
 
 from .files import complain
 

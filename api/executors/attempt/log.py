@@ -6,7 +6,7 @@ import errno
 import os
 import time
 
-from api.util.foreign_files import close, make_directory, open_own, open_plain, remove, write_all
+from api.util.files.foreign_files import close, make_directory, open_own, open_plain, remove, write_all
 
 from .files import truncate
 from .ledger import UNKNOWN, Ledger

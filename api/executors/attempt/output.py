@@ -18,7 +18,7 @@ import struct
 import time
 from collections.abc import Iterator
 
-from api.util.foreign_files import close, is_gone, open_there, remove
+from api.util.files.foreign_files import close, is_gone, open_there, remove
 
 from .files import PATIENCE_PACE, PATIENCE_SECONDS, complain, retry_disk_errors
 from .ledger import UNKNOWN, Ledger

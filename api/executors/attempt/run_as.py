@@ -12,7 +12,7 @@ import signal
 import stat
 import time
 
-from api.util.foreign_files import close, open_directory, open_there
+from api.util.files.foreign_files import close, open_directory, open_there
 
 from .files import complain, number
 from .process_marks import hash_of

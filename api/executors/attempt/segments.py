@@ -6,7 +6,7 @@ import errno
 import os
 import struct
 
-from api.util.foreign_files import entries, open_directory, open_plain
+from api.util.files.foreign_files import entries, open_directory, open_plain
 
 TIME_RECORD = struct.Struct("<QQd")  #: offset in the log, newlines before it, Unix seconds
 

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from api.util.foreign_files import TROUBLE, put_empty
+from api.util.files.foreign_files import TROUBLE, put_empty
 
 from .files import PATIENCE_SECONDS, complain, number
 from .orders import CHECKPOINT, KILL, MADE, RUNGS, TERMINATE, Order

@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from api.util.foreign_files import put_aside
+from api.util.files.foreign_files import put_aside
 
 from .containment import BIRTH_SECONDS, Containment
 from .directory import AttemptDirectory, Superseded, own_identity

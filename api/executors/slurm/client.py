@@ -20,10 +20,10 @@ import httpx
 from api.executors.executor import EngineUnavailable
 from api.executors.slurm.jobs import Job, parse_job, parse_state
 from api.executors.slurm.nodes import NodeReport, parse_node
-from api.util.bounded_answers import AnswerTooLong, TimedTransport, read_parts
-from api.util.files import SecretFile, read_secret_file
-from api.util.json_lists import read_object
-from api.util.terminal_text import show
+from api.util.files.files import SecretFile, read_secret_file
+from api.util.http.bounded_answers import AnswerTooLong, TimedTransport, read_parts
+from api.util.text.json_lists import read_object
+from api.util.text.terminal_text import show
 
 #: Time limits in seconds for connecting and for a complete answer.
 CONNECT_SECONDS = 2.0

@@ -14,7 +14,7 @@ from api.executors.slurm.jobs import EARLY_SUFFIX, Job
 from api.executors.slurm.reasons import why_pending
 from api.executors.slurm.request import describe_early_job, write_script
 from api.executors.slurm.storage_check import write_mark
-from api.util.foreign_files import make_directory
+from api.util.files.foreign_files import make_directory
 
 #: Files of an attempt that is more than a name: a job that finds them starts it.
 _RECORDS = ("spec.json", "runner.json", "exit.json", "slurm.json")

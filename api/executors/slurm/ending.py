@@ -15,7 +15,7 @@ from api.executors.slurm.jobs import Job
 from api.executors.slurm.notes import JobNote, has_no_output
 from api.executors.slurm.reasons import how_ended
 from api.executors.slurm.storage_check import failed_storage_check
-from api.util.foreign_files import ForeignFile, open_own, read
+from api.util.files.foreign_files import ForeignFile, open_own, read
 
 #: Seconds to wait for a held lock after the job has certainly ended. A dead node's lock on a file server expires with
 #: its lease. The lock of a node that is only disconnected shows that the node lives.

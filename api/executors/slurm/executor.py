@@ -42,7 +42,7 @@ from api.executors.slurm.storage_check import StorageChecks, write_mark
 from api.executors.slurm.submitter import JobSubmitter
 from api.executors.spec import describe
 from api.executors.stop_orders import give_order, order_of
-from api.util.foreign_files import make_directory, read
+from api.util.files.foreign_files import make_directory, read
 
 logger = logging.getLogger(__name__)
 

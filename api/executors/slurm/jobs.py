@@ -8,7 +8,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from api.util.terminal_text import show
+from api.util.text.terminal_text import show
 
 #: States of a job that uses no node any more.
 _OVER = frozenset(

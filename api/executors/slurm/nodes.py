@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from api.domain.reading import MAX_GPUS
+from api.domain.machines.reading import MAX_GPUS
 from api.executors.slurm.jobs import indices
-from api.util.terminal_text import show
+from api.util.text.terminal_text import show
 
 _DOWN = frozenset({"DOWN", "NOT_RESPONDING", "POWERED_DOWN", "POWERING_DOWN", "FAIL", "FUTURE", "UNKNOWN", "ERROR"})
 _DRAINING = frozenset({"DRAIN", "DRAINED", "DRAINING", "MAINTENANCE", "RESERVED", "REBOOT_REQUESTED"})

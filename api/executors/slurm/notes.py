@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from api.executors.attempt.files import parse_json, write_json
-from api.util.foreign_files import ForeignFile, read
+from api.util.files.foreign_files import ForeignFile, read
 
 #: The file that marks an attempt as Slurm's and contains its job's number.
 NOTE = "slurm.json"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import api
-from api.domain.cluster_options import ClusterOptions
+from api.domain.tasks.cluster_options import ClusterOptions
 from api.executors.executor import EarlyJobRequest, Submission
 from api.executors.slurm import batch
 from api.executors.slurm.storage_check import LOOK_SECONDS, write_storage_check

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from api.domain.reason import Reason
 from api.executors.slurm.jobs import EARLY_SUFFIX, Job
-from api.util.foreign_files import ForeignFile, read, write
+from api.util.files.foreign_files import ForeignFile, read, write
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-
 from typing import Any, BinaryIO, Self
 
 from api.files.archives.limits import BadArchive
-from api.util.foreign_files import TROUBLE
+from api.util.files.foreign_files import TROUBLE
 
 #: Bytes of an entry that are in memory at the same time.
 PART_BYTES = 256 * 1024

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from api.domain.media import Recipe
+from api.domain.datasets.media import Recipe
 from api.files.media.perceptual import group_alike
 from api.files.media.picture import as_trained, thumbnail
 from api.files.media.probe import probe

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from api.domain.dataset import MediaFacts, MediaKind
-from api.domain.media import MediaProbe, MediaProblem, MediaSource, Recipe
+from api.domain.datasets.dataset import MediaFacts, MediaKind
+from api.domain.datasets.media import MediaProbe, MediaProblem, MediaSource, Recipe
 from api.errors import DecoderBusy
 from api.files.child_process import GRACE_SECONDS, ChildDied, ChildProcess
 

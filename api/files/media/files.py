@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from api.util import foreign_files
+from api.util.files import foreign_files
 
 _CHUNK = 1024 * 1024
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from api.domain.media import VIDEO_OPTIONS, Recipe
+from api.domain.datasets.media import VIDEO_OPTIONS, Recipe
 from api.files.media.files import open_plain
 from api.files.media.frames import decode_frames
 from api.files.media.probe import IMAGE_FORMATS

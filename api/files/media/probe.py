@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from api.domain.dataset import MediaFacts, MediaKind
-from api.domain.media import MAX_PIXELS, VIDEO_OPTIONS, MediaProbe, MediaProblem
+from api.domain.datasets.dataset import MediaFacts, MediaKind
+from api.domain.datasets.media import MAX_PIXELS, VIDEO_OPTIONS, MediaProbe, MediaProblem
 from api.files.media.files import ContentChanged, NotPlain, open_plain
 from api.files.media.perceptual import hash_of
 

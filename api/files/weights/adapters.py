@@ -8,7 +8,7 @@ DoRA).
 import re
 from collections.abc import Iterator, Mapping
 
-from api.domain.weights import AdapterFacts, AdapterKind
+from api.domain.models.weights import AdapterFacts, AdapterKind
 from api.files.weights.header import Header
 
 _LORA = (".lora_A.weight", ".lora_B.weight", ".lora_down.weight", ".lora_up.weight", ".lora_A.default.weight")

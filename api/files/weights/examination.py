@@ -5,8 +5,8 @@ import re
 import stat
 from pathlib import Path
 
+from api.domain.models.weights import FileForm, WeightsFacts
 from api.domain.reason import Reason
-from api.domain.weights import FileForm, WeightsFacts
 from api.files.weights.adapters import read_adapter
 from api.files.weights.header import LONGEST_HEADER_BYTES, MOST_HEADER_BYTES, Header, Unsound, read_open_header
 from api.files.weights.recognition import read_quantisation, recognise

@@ -1,6 +1,6 @@
 """Recognise the model component in a header by its fingerprint, and the quantisation of its weights."""
 
-from api.domain.weights import Component, Quantisation
+from api.domain.models.weights import Component, Quantisation
 from api.files.weights.fingerprints.fingerprint import Fingerprint
 from api.files.weights.fingerprints.text_encoders import TEXT_ENCODERS, UNKNOWN_LANGUAGE_MODEL
 from api.files.weights.fingerprints.transformers import TRANSFORMERS

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from api.domain.catalog import FoundDirectory, FoundFile, LocalWeights
-from api.domain.weights import WeightsFacts
+from api.domain.models.base_model import FoundDirectory, FoundFile, LocalWeights
+from api.domain.models.weights import WeightsFacts
 from api.files.weights.examination import examine
 from api.files.weights.model_directories import CONFIG, INDEX, WAN_HALF, find_missing_parts, kind_of, read_json
 

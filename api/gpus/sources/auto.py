@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from api.domain.reading import (
+from api.domain.machines.reading import (
     DriverVersions,
     FaultKind,
     GPUCondition,
@@ -13,7 +13,7 @@ from api.domain.reading import (
     XidEvent,
 )
 from api.domain.reason import Reason
-from api.domain.task import RegisteredTask
+from api.domain.tasks.task import RegisteredTask
 from api.gpus.sources.source import GPUFault, GPUSource
 
 

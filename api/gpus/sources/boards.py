@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from api.domain.reading import MAX_GPUS
+from api.domain.machines.reading import MAX_GPUS
 
 
 @dataclass(frozen=True, slots=True)

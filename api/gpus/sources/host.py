@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from api.domain.reading import GPUProcess, ProcessKind
-from api.domain.system import DiskUsage, HostMemory, SystemInfo
-from api.domain.task import ProcessIdentity
-from api.util.formatting import shorten_command
+from api.domain.machines.reading import GPUProcess, ProcessKind
+from api.domain.machines.system import DiskUsage, HostMemory, SystemInfo
+from api.domain.tasks.task import ProcessIdentity
+from api.util.text.formatting import shorten_command
 
 _MIB = 1024 * 1024
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pynvml
 
-from api.domain.reading import (
+from api.domain.machines.reading import (
     DriverVersions,
     GPUCondition,
     GPUIdentity,
@@ -19,12 +19,12 @@ from api.domain.reading import (
     XidEvent,
 )
 from api.domain.reason import Reason
-from api.domain.task import RegisteredTask
-from api.gpus.power_limits import LimitRefused
+from api.domain.tasks.task import RegisteredTask
 from api.gpus.sources import host
 from api.gpus.sources.nvml_fields import fault_from, reason_for, text_or_none
 from api.gpus.sources.nvml_readings import read_condition, read_identity, read_processes, read_vitals
 from api.gpus.sources.source import SourceFault
+from api.gpus.wanted_power import LimitRefused
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pynvml
 
-from api.domain.reading import MAX_MEMORY_MB, FaultKind
+from api.domain.machines.reading import MAX_MEMORY_MB, FaultKind
 from api.domain.reason import Reason
 from api.gpus.sources.source import GPUFault
 

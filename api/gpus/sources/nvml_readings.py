@@ -6,7 +6,7 @@ from typing import Any
 
 import pynvml
 
-from api.domain.reading import (
+from api.domain.machines.reading import (
     MAX_MEMORY_MB,
     Clocks,
     ECCErrors,

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from api.domain.reading import (
+from api.domain.machines.reading import (
     Clocks,
     DriverVersions,
     ECCErrors,
@@ -20,7 +20,7 @@ from api.domain.reading import (
     XidEvent,
 )
 from api.domain.reason import Reason
-from api.domain.task import RegisteredTask, TaskType
+from api.domain.tasks.task import RegisteredTask, TaskType
 from api.gpus.sources import host
 from api.gpus.sources.boards import Board
 from api.gpus.sources.simulated_events import SimulatedEvent, SimulatedFault

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from api.domain.reading import (
+from api.domain.machines.reading import (
     DriverVersions,
     FaultKind,
     GPUCondition,
@@ -15,8 +15,8 @@ from api.domain.reading import (
     XidEvent,
 )
 from api.domain.reason import Reason, ReasonOrText, text_of
-from api.domain.task import RegisteredTask
-from api.gpus.power_limits import LimitRefused
+from api.domain.tasks.task import RegisteredTask
+from api.gpus.wanted_power import LimitRefused
 
 
 class SourceFault(Exception):

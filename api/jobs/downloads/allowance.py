@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason
+from api.domain.tasks.cause import CauseCode
 from api.jobs.errors import JobFailed
 
 #: The file in a task's output directory. The service replaces it about once a minute while the download runs.

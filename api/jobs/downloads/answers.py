@@ -8,11 +8,11 @@ from email.utils import collapse_rfc2231_value
 
 import httpx
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason, ReasonOrText
+from api.domain.tasks.cause import CauseCode
 from api.jobs.downloads.request import read_count
 from api.jobs.errors import JobFailed, stop_if
-from api.util.masking import mask_secrets
+from api.util.text.masking import mask_secrets
 
 #: The first and the longest wait between two tries, in seconds. It doubles each time.
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0

@@ -12,17 +12,17 @@ from typing import NoReturn, Protocol
 
 import httpx
 
-from api.domain.cause import CauseCode
+from api.domain.models.weights import FileForm
 from api.domain.reason import Reason, ReasonOrText, text_of
-from api.domain.weights import FileForm
+from api.domain.tasks.cause import CauseCode
 from api.files.weights.examination import examine
 from api.jobs.downloads.allowance import INCOMING
 from api.jobs.downloads.answers import Patience, judge_answer, wait
 from api.jobs.downloads.http import LEAST_SPEED, SLOW_SECONDS, private_address
 from api.jobs.downloads.request import path_below
 from api.jobs.errors import JobFailed, stop_if
-from api.util.addresses import PrivateAddress
-from api.util.files import sync_directory
+from api.util.files.files import sync_directory
+from api.util.http.addresses import PrivateAddress
 
 #: Readable for the group, because trainers may run as another user.
 _MODE = 0o640

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 import httpcore
 import httpx
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason
+from api.domain.tasks.cause import CauseCode
 from api.jobs.errors import JobFailed, StopRequested
-from api.util.addresses import PrivateAddress, ReachableHosts
-from api.util.bounded_answers import BoundedTransport, WrappedStream
+from api.util.http.addresses import PrivateAddress, ReachableHosts
+from api.util.http.bounded_answers import BoundedTransport, WrappedStream
 
 #: The time limits for connecting and for waiting for data, in seconds.
 CONNECT_SECONDS, SILENCE_SECONDS = 20.0, 60.0

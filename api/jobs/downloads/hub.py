@@ -14,14 +14,14 @@ from huggingface_hub import hf_hub_url
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason
+from api.domain.tasks.cause import CauseCode
 from api.jobs.downloads.answers import RETRIED, Patience
 from api.jobs.downloads.fetch import PERMANENT_ERRORS, RemoteFile, cause_of, short
 from api.jobs.downloads.http import private_address
 from api.jobs.downloads.request import RepositoryRequest, check_name
 from api.jobs.errors import JobFailed, stop_if
-from api.util.addresses import PrivateAddress
+from api.util.http.addresses import PrivateAddress
 
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)

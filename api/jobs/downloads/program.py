@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 from huggingface_hub import get_token
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason
+from api.domain.tasks.cause import CauseCode
 from api.jobs.downloads.allowance import ALLOWANCE, INCOMING, Allowance, discard, remove_leftovers
 from api.jobs.downloads.answers import name_in
 from api.jobs.downloads.fetch import FetchContext, RemoteFile, fetch
@@ -38,7 +38,7 @@ from api.jobs.errors import JobFailed, StopRequested
 from api.jobs.kinds import DOWNLOAD_JOB, REQUEST_FILE
 from api.jobs.messages import report_warning
 from api.jobs.program import JobProgram, main
-from api.util.addresses import PrivateAddress
+from api.util.http.addresses import PrivateAddress
 
 #: Seconds for which incomplete files are kept for later downloads.
 _LEFTOVER_SECONDS = 14 * 86_400.0

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason
+from api.domain.tasks.cause import CauseCode
 from api.jobs.errors import JobFailed
-from api.util.addresses import ReachableHosts
+from api.util.http.addresses import ReachableHosts
 
 #: Files in the output directory of a task: its progress, and a mark that it was cancelled.
 STATE, CANCELLED = "state.json", "cancelled"

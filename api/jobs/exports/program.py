@@ -14,20 +14,20 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason
+from api.domain.tasks.cause import CauseCode
 from api.files.weights.torch_archive import UnreadableArchive
 from api.jobs.errors import JobFailed
 from api.jobs.exports.request import MARK, ExportRequest
 from api.jobs.kinds import EXPORT_JOB, REQUEST_FILE
 from api.jobs.messages import report_progress
 from api.jobs.program import JobProgram, main
-from api.trainers.diffusion_pipe import checkpoint_adapter
-from api.trainers.diffusion_pipe.adapter_layers import UnknownLayers
+from api.trainers.diffusion_pipe.models import checkpoint_adapter
+from api.trainers.diffusion_pipe.models.adapter_layers import UnknownLayers
 from api.trainers.protocol.checkpoints import SAVED_MODEL
 from api.trainers.toy import toy_export
-from api.util.foreign_files import ForeignFile, open_directory, open_plain_at, read
-from api.util.foreign_trees import list_names, remove_tree_at
+from api.util.files.foreign_files import ForeignFile, open_directory, open_plain_at, read
+from api.util.files.foreign_trees import list_names, remove_tree_at
 
 _MB = 2**20
 

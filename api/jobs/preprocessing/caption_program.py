@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image, ImageOps
 
-from api.domain.captioning import CaptionSettings
-from api.domain.cause import CauseCode
+from api.domain.datasets.captioning import CaptionSettings
+from api.domain.tasks.cause import CauseCode
 from api.jobs.errors import JobFailed
 from api.jobs.kinds import CAPTION_KEY_VARIABLE, CAPTIONING_JOB
 from api.jobs.messages import quote_name, report_warning

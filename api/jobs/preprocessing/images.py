@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from api.domain.media_settings import MediaSettings
+from api.domain.datasets.media_settings import MediaSettings
 from api.jobs.preprocessing.recipe import Geometry, plan_geometry, scaled
 from api.jobs.preprocessing.work import Made
 

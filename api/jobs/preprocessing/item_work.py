@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from api.domain.media_settings import CutBy, FirstFrame, MediaSettings
+from api.domain.datasets.media_settings import CutBy, FirstFrame, MediaSettings
 from api.jobs.preprocessing.images import make_image, make_side_image, open_image, save_first_frame
 from api.jobs.preprocessing.recipe import Geometry, NothingLeft, Span, changes_rate, plan_geometry, plan_spans
 from api.jobs.preprocessing.videos import NoVideo, Tick, VideoFacts, Written, read_facts, read_first, write_video

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from api.domain.cause import CauseCode
-from api.domain.media_settings import MediaSettings
+from api.domain.datasets.media_settings import MediaSettings
+from api.domain.tasks.cause import CauseCode
 from api.jobs.errors import JobFailed
 from api.jobs.kinds import ITEMS_FILE, PREPROCESSING_JOB
 from api.jobs.messages import quote_name, report_activity, report_progress, report_warning

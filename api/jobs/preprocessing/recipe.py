@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from api.domain.media_settings import CutBy, MediaSettings, Rectangle
+from api.domain.datasets.media_settings import CutBy, MediaSettings, Rectangle
 
 #: The relative difference below which two frame rates are equal: 29.97 is not 30, but 16.0001 is 16.
 SAME_RATE = 0.001

@@ -10,7 +10,7 @@ from typing import Any
 import av
 from PIL import Image
 
-from api.domain.media import MAX_PIXELS
+from api.domain.datasets.media import MAX_PIXELS
 from api.jobs.preprocessing.recipe import Geometry, Span
 
 #: Only demuxers that read one file. Others follow URLs or lists of files.

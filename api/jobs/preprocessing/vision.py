@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 
-from api.domain.captioning import FILE_PLACEHOLDER, CaptionSettings
+from api.domain.datasets.captioning import FILE_PLACEHOLDER, CaptionSettings
 from api.executors.bounded_program import ERROR_BYTES, EndedProgram, PrintedTooMuch, TookTooLong, run_to_end, start
 from api.jobs.errors import stop_if
-from api.util.bounded_answers import refuse_compressed
+from api.util.http.bounded_answers import refuse_compressed
 
 #: The limits of an answer in bytes and of a caption in characters.
 MAX_ANSWER = 2**20

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from api.domain.media_settings import MediaSettings
+from api.domain.datasets.media_settings import MediaSettings
 
 #: Increase it when the same file and settings give another result, so that earlier results are not reused.
 PROGRAM_VERSION = 1

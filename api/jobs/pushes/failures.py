@@ -13,7 +13,7 @@ from huggingface_hub.errors import HFValidationError
 from api.jobs.downloads.answers import LONGEST_WAIT, quote
 from api.jobs.downloads.request import read_count
 from api.jobs.pushes.request import PushRequest
-from api.util.addresses import PrivateAddress
+from api.util.http.addresses import PrivateAddress
 
 #: Statuses after which a retry can succeed. 409 and 412 mean that another client has just committed.
 _RETRIED = frozenset({408, 409, 412, 425, 429, 500, 502, 503, 504})

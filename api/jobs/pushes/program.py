@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 from huggingface_hub import get_token, set_client_factory
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason
+from api.domain.tasks.cause import CauseCode
 from api.jobs.downloads.http import open_client
 from api.jobs.downloads.progress import TransferProgress
 from api.jobs.downloads.request import STATE, reachable_hosts

@@ -15,8 +15,8 @@ import httpx
 from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason
+from api.domain.tasks.cause import CauseCode
 from api.jobs.downloads.answers import Patience
 from api.jobs.errors import JobFailed, StopRequested, stop_if
 from api.jobs.pushes.failures import HubTrouble, explain, is_final, requested_wait

@@ -44,9 +44,9 @@ from api.jobs.sampling.graph import (
 )
 from api.jobs.sampling.sampler import Rendered, SamplerProblem, SamplerUnavailable, Shot, one_line
 from api.jobs.sampling.workflows import build, needed_types
-from api.util.bounded_answers import TimedTransport
 from api.util.copying import copy_fields
-from api.util.foreign_files import open_plain
+from api.util.files.foreign_files import open_plain
+from api.util.http.bounded_answers import TimedTransport
 
 #: Limits of answers in bytes: descriptions, histories and logs, and a picture or clip.
 _MOST_JSON, _MOST_PICTURE = 16 * 2**20, 256 * 2**20

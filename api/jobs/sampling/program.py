@@ -19,7 +19,7 @@ from typing import TypeVar
 import httpx
 from PIL import Image, UnidentifiedImageError
 
-from api.domain.cause import CauseCode
+from api.domain.tasks.cause import CauseCode
 from api.files.thumbnail_files import ThumbnailStore
 from api.jobs.errors import JobFailed
 from api.jobs.kinds import SAMPLING_JOB
@@ -41,7 +41,7 @@ from api.jobs.sampling.request import (
     settings_of,
 )
 from api.jobs.sampling.sampler import Rendered, Rotation, Sampler, SamplerProblem, SamplerUnavailable, Shot
-from api.util.bounded_answers import TimedTransport
+from api.util.http.bounded_answers import TimedTransport
 
 #: Seconds for which the program waits for a ComfyUI that does not answer, and between two tries.
 _PATIENCE_SECONDS, _RETRY_SECONDS = 900.0, 10.0

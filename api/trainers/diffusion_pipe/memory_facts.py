@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from api.domain.measured_memory import MemoryFacts, MemorySize, drop_covered_sizes
+from api.domain.tasks.measured_memory import MemoryFacts, MemorySize, drop_covered_sizes
 from api.files.weights.header import Header, merged
 from api.files.weights.recognition import read_quantisation, recognise
-from api.trainers.diffusion_pipe import paths
-from api.trainers.diffusion_pipe.batches import Batches, read_batches
-from api.trainers.diffusion_pipe.document import MAX_COUNT, TrainerDocument, as_integer, positive
-from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.config import paths
+from api.trainers.diffusion_pipe.config.document import MAX_COUNT, TrainerDocument, as_integer, positive
+from api.trainers.diffusion_pipe.config.findings import Findings
+from api.trainers.diffusion_pipe.dataset.batches import Batches, read_batches
+from api.trainers.diffusion_pipe.models.model_types import MODELS
 
 #: Pixels to which a side is rounded, since buckets of one resolution differ slightly in shape.
 _SIDE_STEP = 32

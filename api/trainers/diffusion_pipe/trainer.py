@@ -6,45 +6,46 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from api.domain.cause import Cause
-from api.domain.measured_memory import PlannedMemory
-from api.domain.media import Recipe
+from api.domain.datasets.media import Recipe
 from api.domain.reason import Reason
-from api.domain.rehearsal import PlannedRehearsal
-from api.domain.training import TrainingPlan, TrainingRequest
-from api.errors import Finding
-from api.trainers.diffusion_pipe import checkpoint_adapter, config_files
-from api.trainers.diffusion_pipe.adapter_check import check_adapter
-from api.trainers.diffusion_pipe.batches import Batches, read_batches
-from api.trainers.diffusion_pipe.cache_facts import gather_facts
-from api.trainers.diffusion_pipe.checkout import COMMIT_FILE, TORCH_FILE, read_commit
-from api.trainers.diffusion_pipe.config_check import (
+from api.domain.tasks.cause import Cause
+from api.domain.tasks.measured_memory import PlannedMemory
+from api.domain.tasks.rehearsal import PlannedRehearsal
+from api.domain.tasks.training import TrainingPlan, TrainingRequest
+from api.errors import Finding, FindingText
+from api.trainers.diffusion_pipe.checks.adapter_check import check_adapter
+from api.trainers.diffusion_pipe.checks.config_check import (
     check_clip_mode,
     check_config,
     check_flux2_stages,
     check_parallelism,
 )
-from api.trainers.diffusion_pipe.dataset_check import DatasetContext, DatasetSummary, check_dataset
-from api.trainers.diffusion_pipe.document import TrainerDocument, number
-from api.trainers.diffusion_pipe.eval_check import Evaluations, check_eval_datasets, list_files
-from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.checks.dataset_check import DatasetContext, DatasetSummary, check_dataset
+from api.trainers.diffusion_pipe.checks.eval_check import Evaluations, check_eval_datasets, list_files
+from api.trainers.diffusion_pipe.checks.model_check import Variant, check_model, find_variant, read_type, suggest_type
+from api.trainers.diffusion_pipe.checks.optimizer_check import check_optimizer
+from api.trainers.diffusion_pipe.checks.silent_check import check_schedule, check_silent, check_sizes
+from api.trainers.diffusion_pipe.checks.weights_check import check_files
+from api.trainers.diffusion_pipe.config import config_files
+from api.trainers.diffusion_pipe.config.checkout import COMMIT_FILE, TORCH_FILE, read_commit
+from api.trainers.diffusion_pipe.config.document import TrainerDocument, number
+from api.trainers.diffusion_pipe.config.findings import Findings
+from api.trainers.diffusion_pipe.config.optimizer_classes import find_classes
+from api.trainers.diffusion_pipe.config.request import Configuration, read
+from api.trainers.diffusion_pipe.config.trainer_code import TrainerCode
+from api.trainers.diffusion_pipe.dataset.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.installation.check import InstallationCheck
 from api.trainers.diffusion_pipe.installation.problems import find_missing
 from api.trainers.diffusion_pipe.memory_facts import count_blocks, read_memory_facts
-from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_variant, read_type, suggest_type
-from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.optimizer_check import check_optimizer
-from api.trainers.diffusion_pipe.optimizer_classes import find_classes
-from api.trainers.diffusion_pipe.plan import build as build_plan
-from api.trainers.diffusion_pipe.plan import build_command
-from api.trainers.diffusion_pipe.preview import list_recipes, preview_dataset
-from api.trainers.diffusion_pipe.rehearsal import choose_items, one_step, plan_rehearsal, rehearse
-from api.trainers.diffusion_pipe.request import Configuration, read
-from api.trainers.diffusion_pipe.silent_check import check_schedule, check_silent, check_sizes
-from api.trainers.diffusion_pipe.trainer_code import TrainerCode
-from api.trainers.diffusion_pipe.weights_check import check_files
+from api.trainers.diffusion_pipe.models import checkpoint_adapter
+from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.plan.cache_facts import gather_facts
+from api.trainers.diffusion_pipe.plan.plan import build as build_plan
+from api.trainers.diffusion_pipe.plan.plan import build_command
+from api.trainers.diffusion_pipe.plan.preview import list_recipes, preview_dataset
+from api.trainers.diffusion_pipe.plan.rehearsal import choose_items, one_step, plan_rehearsal, rehearse
 from api.trainers.media import REASONING_SECONDS, Budget, Examiner, MediaInfoCache, TooLong
-from api.trainers.protocol.run import RunProtocol
+from api.trainers.protocol_trainer import RunProtocol
 from api.trainers.trainer import (
     CacheFacts,
     Check,
@@ -137,7 +138,15 @@ class DiffusionPipe(RunProtocol):
                 minutes = None if given.config is None else number(given.config.values.get(_CHECKPOINT_MINUTES))
                 made = self._plan_rehearsal(request, made, results, output_dir.absolute(), findings, minutes)
         except TooLong:
-            findings.error("", "check_too_long", seconds=f"{self._budget_seconds + REASONING_SECONDS:g}")
+            findings.error(
+                "",
+                FindingText(
+                    "check_too_long",
+                    "The check took longer than {seconds} s and was cancelled.",
+                    "Use fewer directories, sizes or files.",
+                ),
+                seconds=f"{self._budget_seconds + REASONING_SECONDS:g}",
+            )
         return Check(
             errors=findings.errors,
             warnings=(*warnings, *findings.warnings),
@@ -285,14 +294,26 @@ class DiffusionPipe(RunProtocol):
         """Return the plan of a rehearsal, or that of the whole training with a finding about the reason."""
         chosen = choose_items(results.summary.shares, results.training)
         if chosen is None:
-            findings.error("/dataset", "nothing_to_rehearse")
+            findings.error(
+                "/dataset",
+                FindingText(
+                    "nothing_to_rehearse",
+                    "None of its files could be examined, so there is nothing to rehearse with.",
+                    "Start the training without a rehearsal. Files in .tar archives are not examined.",
+                ),
+            )
             return whole
         made = plan_rehearsal(whole, chosen, request.keep_last_checkpoints, checkpoint_minutes)
         planned = made.rehearsal or PlannedRehearsal()
         derived = self.rehearse(request, planned, output_dir.parent / "datasets").request
         given = read(derived, Findings())
         if given.config is None or given.dataset is None:
-            findings.error("", "rehearsal_not_derivable")
+            findings.error(
+                "",
+                FindingText(
+                    "rehearsal_not_derivable", "This configuration cannot be changed for a rehearsal.", "Simplify it."
+                ),
+            )
             return whole
         started = self._start(derived, given.config, given.dataset, output_dir, findings)
         sizes, gpu_count = chosen.buckets, request.gpu_count
@@ -324,7 +345,14 @@ class DiffusionPipe(RunProtocol):
         )
         written = config_files.write_files(request, config, dataset, output_dir, launch.directory)
         if written is None:
-            findings.error(config.base, "keys_not_addable")
+            findings.error(
+                config.base,
+                FindingText(
+                    "keys_not_addable",
+                    "The service cannot add its own keys (output_dir, dataset) into this configuration.",
+                    "Simplify the configuration, and write each table only once.",
+                ),
+            )
             return None
         return replace(build_command(self._python, self._root, request, launch, written), files=written)
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from api.domain.progress import Point, Stage
-from api.domain.training import TrainingPlan
+from api.domain.tasks.progress import Point, Stage
+from api.domain.tasks.training import TrainingPlan
 from api.trainers.protocol.error_lines import find_errors
 from api.trainers.protocol.output import OutputReader
 from api.trainers.protocol.phrases import CACHING, CACHING_LOGGED, COMPLETED, STOPPED
-from api.util.foreign_trees import walk
+from api.util.files.foreign_trees import walk
 
 #: After the first line, bars count media files; after the second, captions.
 _PIXELS = "caching latents: "

@@ -13,10 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from api.domain.training import Checkpoint, ResumePoint
+from api.domain.tasks.training import Checkpoint, ResumePoint
 from api.util.clock import time_of
-from api.util.foreign_files import OWN_LEVELS, TROUBLE, open_directory, open_plain, read, remove, write
-from api.util.foreign_trees import list_names, remove_tree, remove_tree_at, walk
+from api.util.files.foreign_files import OWN_LEVELS, TROUBLE, open_directory, open_plain, read, remove, write
+from api.util.files.foreign_trees import list_names, remove_tree, remove_tree_at, walk
 
 _NAME = re.compile(r"global_step(\d{1,12})", re.ASCII)
 #: Names of the directories of saved models.

@@ -8,11 +8,11 @@ from typing import BinaryIO
 
 from google.protobuf.message import DecodeError
 
-from api.domain.progress import Point
+from api.domain.tasks.progress import Point
 from api.trainers.protocol.event_records import CHECKSUM, HEADER, Event, masked_crc32c
 from api.util.clock import LAST_SECOND
-from api.util.foreign_files import TROUBLE, open_plain
-from api.util.foreign_trees import list_names
+from api.util.files.foreign_files import TROUBLE, open_plain
+from api.util.files.foreign_trees import list_names
 
 _PREFIX = "events.out.tfevents."
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from api.domain.progress import Point, Progress, Stage
-from api.domain.training import ResumePoint, TrainingPlan
+from api.domain.tasks.progress import Point, Progress, Stage
+from api.domain.tasks.training import ResumePoint, TrainingPlan
 from api.trainers.protocol.phrases import (
     BATCH_SIZE,
     CACHING,

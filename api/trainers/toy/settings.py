@@ -11,12 +11,14 @@ from typing import Any
 
 from api.domain.finding import make_finding, pointer, shown
 from api.domain.reason import Reason
-from api.errors import Finding
+from api.errors import Finding, FindingText
 from api.trainers.media import Budget, MediaInfoCache, Unreadable
 from api.trainers.toml_text import text_excess, values_excess, write_dataset
 from api.trainers.toy.simulated_failures import ERRORS, SIGNALS
-from api.util.suggestions import nearest
-from api.util.validation import MAX_MISTAKES
+from api.util.http.validation import MAX_MISTAKES
+from api.util.text.suggestions import nearest
+
+TOY_UNREADABLE = FindingText("toy_unreadable", "{why}", "Correct it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +125,28 @@ def check(values: Mapping[str, tuple[str, Any]], root: str) -> list[Finding]:
         elif name not in SET_BY_SERVICE:
             mistakes += _check_value(name, value, TOP, root + at, (*TOP, *TABLES, *GROUPS), advises)
     if "epochs" not in values:
-        mistakes.append(make_finding(f"{root}/epochs", "toy_epochs_missing", expected=TOP["epochs"].describe()))
+        mistakes.append(
+            make_finding(
+                f"{root}/epochs",
+                FindingText("toy_epochs_missing", "`epochs` is missing.", "Set {expected}."),
+                expected=TOP["epochs"].describe(),
+            )
+        )
     return mistakes
 
 
 def _check_table(name: str, table: Any, at: str) -> list[Finding]:
     if not isinstance(table, Mapping):
-        return [make_finding(at, "toy_not_table", name=name, tables=", ".join(TABLES[name]))]
+        return [
+            make_finding(
+                at,
+                FindingText(
+                    "toy_not_table", "`{name}` is not a table.", "Write it as a table with its settings: {tables}."
+                ),
+                name=name,
+                tables=", ".join(TABLES[name]),
+            )
+        ]
     known, mistakes = TABLES[name], list[Finding]()
     for key, value in table.items():
         advises = len(mistakes) < MAX_MISTAKES
@@ -150,12 +167,19 @@ def _check_value(
             if close
             else Reason.of("The settings are: {names}.", "advice_toy_settings", names=", ".join(names))
         )
-        return [make_finding(at, "toy_setting_unknown", remedy=remedy, name=shown(name))]
+        return [
+            make_finding(
+                at,
+                FindingText("toy_setting_unknown", "The toy trainer has no setting `{name}`."),
+                remedy=remedy,
+                name=shown(name),
+            )
+        ]
     if not setting.allows(value):
         return [
             make_finding(
                 at,
-                "toy_value_invalid",
+                FindingText("toy_value_invalid", "`{name}` cannot be {value}.", "Set {expected}."),
                 name=name,
                 value=shown(json.dumps(value, default=str)),
                 expected=setting.describe(),
@@ -233,7 +257,7 @@ def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None, cache: Me
         if not found.mistakes:
             write_dataset_file(dataset, dataset_toml)
     except ValueError as error:
-        return ToyDataset((make_finding(root, "toy_unreadable", why=error),))
+        return ToyDataset((make_finding(root, TOY_UNREADABLE, why=error),))
     return found
 
 
@@ -249,15 +273,49 @@ def write_dataset_file(dataset: Mapping[str, Any], dataset_toml: str | None) -> 
 
 def _check(values: Mapping[str, Any], key: str, root: str, cache: MediaInfoCache) -> ToyDataset:
     mistakes = [
-        make_finding(root + pointer(name), "toy_dataset_setting_unknown", name=shown(name))
+        make_finding(
+            root + pointer(name),
+            FindingText(
+                "toy_dataset_setting_unknown",
+                "The toy trainer has no dataset setting `{name}`.",
+                'Set {"directories": [{"path": "/…"}]}, or remove the dataset: the toy then draws its own pictures.',
+            ),
+            name=shown(name),
+        )
         for name in values
         if name != key
     ]
     directories = values.get(key)
     if not isinstance(directories, list | tuple) or not directories:
-        return ToyDataset((*mistakes, make_finding(f"{root}/{key}", "toy_directories_missing")))
+        return ToyDataset(
+            (
+                *mistakes,
+                make_finding(
+                    f"{root}/{key}",
+                    FindingText(
+                        "toy_directories_missing",
+                        "The dataset has no directories.",
+                        (
+                            'Set {"directories": [{"path": "/…"}]}, or remove the dataset: the toy then draws its '
+                            "own pictures."
+                        ),
+                    ),
+                ),
+            )
+        )
     if len(directories) > MAX_DIRECTORIES:
-        return ToyDataset((*mistakes, make_finding(f"{root}/{key}", "toy_too_many_directories", most=MAX_DIRECTORIES)))
+        return ToyDataset(
+            (
+                *mistakes,
+                make_finding(
+                    f"{root}/{key}",
+                    FindingText(
+                        "toy_too_many_directories", "The dataset has more than {most} directories.", "Remove some."
+                    ),
+                    most=MAX_DIRECTORIES,
+                ),
+            )
+        )
     warnings: list[Finding] = []
     first: list[tuple[int, str]] = []
     items, budget = 0, Budget(_READ_SECONDS)
@@ -272,34 +330,89 @@ def _check(values: Mapping[str, Any], key: str, root: str, cache: MediaInfoCache
             items -= len(damaged) if len(damaged) < len(names) else 0
             warnings += _report_damaged(damaged, len(names), f"{at}/path")
             if any(name in directory for name in _NOT_USED):
-                warnings.append(make_finding(f"{at}/path", "toy_uses_no_masks"))
+                warnings.append(
+                    make_finding(
+                        f"{at}/path",
+                        FindingText(
+                            "toy_uses_no_masks",
+                            "The toy trains on whole pictures: it uses no masks and no control images.",
+                            "Train another model type to use them.",
+                        ),
+                    )
+                )
     if items > MAX_PICTURES:
-        mistakes.append(make_finding(root, "toy_too_many_pictures", items=items, max_pictures=MAX_PICTURES))
+        mistakes.append(
+            make_finding(
+                root,
+                FindingText(
+                    "toy_too_many_pictures",
+                    "The dataset has {items} pictures; the limit is {max_pictures}.",
+                    "Use fewer.",
+                ),
+                items=items,
+                max_pictures=MAX_PICTURES,
+            )
+        )
     return ToyDataset(tuple(mistakes), items or None, tuple(warnings), tuple(first))
 
 
 def _check_directory(directory: Any, at: str) -> tuple[list[Finding], list[str]]:
     """Return the findings about a directory, and the names of its pictures and videos."""
     if not isinstance(directory, Mapping) or not isinstance(directory.get("path"), str):
-        return [make_finding(f"{at}/path", "toy_path_missing")], []
+        return [
+            make_finding(
+                f"{at}/path",
+                FindingText(
+                    "toy_path_missing",
+                    "The directory has no `path`.",
+                    (
+                        'Set {"directories": [{"path": "/…"}]}, or remove the dataset: the toy then draws its own '
+                        "pictures."
+                    ),
+                ),
+            )
+        ], []
     unknown = [
-        make_finding(at + pointer(name), "toy_directory_setting_unknown", name=shown(name))
+        make_finding(
+            at + pointer(name),
+            FindingText(
+                "toy_directory_setting_unknown", "The toy trainer has no directory setting `{name}`.", "Remove it."
+            ),
+            name=shown(name),
+        )
         for name in directory
         if name not in ("path", *_NOT_USED)
     ]
     path = directory["path"]
     try:
         if not Path(path).is_absolute():
-            return [*unknown, make_finding(f"{at}/path", "toy_path_relative")], []
+            return [
+                *unknown,
+                make_finding(
+                    f"{at}/path", FindingText("toy_path_relative", "The path is not absolute.", "Start it with `/`.")
+                ),
+            ], []
         names = sorted(name for name in islice(_names(path), MAX_NAMES) if name.lower().endswith(MEDIA_SUFFIXES))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        return [*unknown, make_finding(f"{at}/path", "toy_path_unreadable", path=shown(path), reason=reason)], []
+        return [
+            *unknown,
+            make_finding(
+                f"{at}/path",
+                FindingText("toy_path_unreadable", "{path} cannot be read: {reason}.", "Correct the path."),
+                path=shown(path),
+                reason=reason,
+            ),
+        ], []
     if not names:
         endings = ", ".join(MEDIA_SUFFIXES)
         return [
             *unknown,
-            make_finding(f"{at}/path", "toy_directory_empty", endings=endings),
+            make_finding(
+                f"{at}/path",
+                FindingText("toy_directory_empty", "The directory has no pictures or videos.", "Add some: {endings}."),
+                endings=endings,
+            ),
         ], []
     return unknown, names
 
@@ -323,7 +436,17 @@ def _report_damaged(damaged: Sequence[str], count: int, at: str) -> Iterator[Fin
     if damaged:
         more = f" and {len(damaged) - _MAX_NAMED} more" if len(damaged) > _MAX_NAMED else ""
         listed = ", ".join(shown(name) for name in damaged[:_MAX_NAMED]) + more
-        yield make_finding(at, "toy_files_damaged", count=len(damaged), files=count, names=listed)
+        yield make_finding(
+            at,
+            FindingText(
+                "toy_files_damaged",
+                "{count} of {files} files are unreadable or truncated, and are skipped: {names}.",
+                "Replace or remove them.",
+            ),
+            count=len(damaged),
+            files=count,
+            names=listed,
+        )
 
 
 def _names(path: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from api.util.foreign_files import OWN_LEVELS, read
+from api.util.files.foreign_files import OWN_LEVELS, read
 
 #: What the service's program calls this maker.
 MAKER = "toy"

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.finding import make_finding, pointer
-from api.domain.rehearsal import PlannedRehearsal, RehearsedItem
-from api.domain.training import TrainingPlan, TrainingRequest
-from api.errors import ExportUnsupported, Finding
+from api.domain.tasks.rehearsal import PlannedRehearsal, RehearsedItem
+from api.domain.tasks.training import TrainingPlan, TrainingRequest
+from api.errors import ExportUnsupported, Finding, FindingText
 from api.trainers.environment import split_secrets
 from api.trainers.media import MediaInfoCache
-from api.trainers.protocol.run import RunProtocol
+from api.trainers.protocol_trainer import RunProtocol
 from api.trainers.toml_text import DATASET, write
 from api.trainers.toy import settings
-from api.trainers.toy.settings import ToyDataset, read_dataset, read_values, write_dataset_file
+from api.trainers.toy.settings import TOY_UNREADABLE, ToyDataset, read_dataset, read_values, write_dataset_file
 from api.trainers.toy.toy_export import OPTIONS
 from api.trainers.trainer import STEPS, CacheFacts, Check, Command, ItemFolders, Launch, Rehearsal, own_folders
-from api.util.validation import capped
+from api.util.http.validation import capped
 
 PROGRAM = Path(__file__).resolve().parent / "train.py"
 PICTURES = 512
@@ -46,11 +46,22 @@ class Toy(RunProtocol):
         """Check every setting and make the plan."""
         root = "/config" if request.config_toml is None else "/config_toml"
         if request.config_toml is not None and request.config:
-            return Check((make_finding("", "toy_configuration_twice"),))
+            return Check(
+                (
+                    make_finding(
+                        "",
+                        FindingText(
+                            "toy_configuration_twice",
+                            "The request contains its configuration both as text and in structured form.",
+                            "Send only one of them.",
+                        ),
+                    ),
+                )
+            )
         try:
             config = read_values(request.config, request.config_toml)
         except ValueError as error:
-            return Check((make_finding(root, "toy_unreadable", why=error),))
+            return Check((make_finding(root, TOY_UNREADABLE, why=error),))
         values = settings.flatten(config) if request.config_toml is None else _with_pointers(config)
         dataset = read_dataset(request.dataset, request.dataset_toml, self._media_cache)
         errors = tuple(capped((*settings.check(values, root), *dataset.mistakes)))
@@ -174,12 +185,23 @@ def _with_pointers(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
 
 def _warnings(request: TrainingRequest, values: Mapping[str, tuple[str, Any]], root: str) -> tuple[Finding, ...]:
     replaced = [
-        make_finding(root + values[name][0], "toy_set_by_service", name=name)
+        make_finding(
+            root + values[name][0],
+            FindingText("toy_set_by_service", "`{name}` is set by the service; this value is ignored.", "Remove it."),
+            name=name,
+        )
         for name in settings.SET_BY_SERVICE
         if name in values
     ]
     cache = [
-        make_finding(f"/{name}", "toy_without_effect")
+        make_finding(
+            f"/{name}",
+            FindingText(
+                "toy_without_effect",
+                "The toy draws its own pictures and caches none, so this has no effect.",
+                "Remove it.",
+            ),
+        )
         for name in ("regenerate_cache", "trust_cache")
         if getattr(request, name) and not request.dataset and request.dataset_toml is None
     ]

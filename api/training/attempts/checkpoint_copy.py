@@ -4,13 +4,13 @@ import os
 import shutil
 from pathlib import Path
 
-from api.domain.cause import Cause, CauseCode
-from api.domain.training import PlannedExport
+from api.domain.tasks.cause import Cause, CauseCode
+from api.domain.tasks.training import PlannedExport
 from api.trainers.protocol.checkpoints import LATEST
 from api.trainers.trainer import Trainer
 from api.training.attempts.outcomes import CannotStart
-from api.util.foreign_files import OWN_LEVELS, make_directory, open_directory, open_plain_at, write
-from api.util.foreign_trees import list_names, remove_tree
+from api.util.files.foreign_files import OWN_LEVELS, make_directory, open_directory, open_plain_at, write
+from api.util.files.foreign_trees import list_names, remove_tree
 
 #: The name of the copy's run directory. It has the form that trainers use, and is older than each of theirs.
 COPIED_RUN = "20000101_00-00-00"

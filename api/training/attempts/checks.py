@@ -4,22 +4,22 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from api.domain.cause import Cause, CauseCode
-from api.domain.progress import Progress, Stage
 from api.domain.reason import Reason, ReasonOrText
-from api.domain.task import TaskType
-from api.domain.training import EventKind, StopState, TaskStatus, TaskSummary
+from api.domain.tasks.cause import Cause, CauseCode
+from api.domain.tasks.progress import Progress, Stage
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import EventKind, StopState, TaskStatus, TaskSummary
 from api.gpus.offers import find_lost, is_shared, measure_memory
 from api.gpus.service import GPUService
+from api.trainers.failures.endings import NAN_IN_A_ROW
 from api.trainers.protocol.caching import has_ended_caching
-from api.trainers.protocol.diagnosis import NAN_IN_A_ROW
 from api.trainers.protocol.error_lines import find_errors
 from api.trainers.trainer import Ending
-from api.training.attempt_store import AttemptStore
-from api.training.attempts.watch import AttemptWatch
-from api.training.store import TaskStore
+from api.training.attempts.watch.watch import AttemptWatch
+from api.training.records.attempt_store import AttemptStore
+from api.training.records.task_store import TaskStore
 from api.util.clock import Clock
-from api.util.formatting import as_sentence
+from api.util.text.formatting import as_sentence
 
 logger = logging.getLogger(__name__)
 

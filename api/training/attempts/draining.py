@@ -4,16 +4,16 @@ import logging
 from collections.abc import Sequence
 
 from api.db.leadership import LeadershipLost
-from api.domain.lease import Lease
+from api.domain.machines.lease import Lease
 from api.domain.reason import Reason
-from api.domain.training import EventKind
+from api.domain.tasks.training import EventKind
 from api.errors import DatabaseUnavailable
 from api.executors.executor import AttemptRef, Executor
 from api.files.task_files import TaskStorage
-from api.gpus.judgement import DRAINING_SECONDS
+from api.gpus.health.judgement import DRAINING_SECONDS
 from api.gpus.offers import is_clear
 from api.gpus.service import GPUService
-from api.training.attempt_store import DrainingGPU, TaskStores
+from api.training.records.attempt_store import DrainingGPU, TaskStores
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)

@@ -7,16 +7,15 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from api.db.leadership import LeadershipLost
-from api.domain.cause import MADE_ROOM
-from api.domain.measured_memory import MemoryRun
 from api.domain.reason import Reason
-from api.domain.task import TaskType
-from api.domain.training import Attempt, ResumeOptions, TaskStatus, TaskSummary
+from api.domain.tasks.cause import MADE_ROOM
+from api.domain.tasks.measured_memory import MemoryRun
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import Attempt, ResumeOptions, TaskStatus, TaskSummary
 from api.errors import DatabaseUnavailable
 from api.executors.executor import Outcome
 from api.files.task_files import TaskStorage
 from api.gpus.service import GPUService
-from api.training.attempt_store import Finish, TaskStores
 from api.training.attempts.outcomes import (
     TEMPORARY,
     AttemptVerdict,
@@ -25,10 +24,11 @@ from api.training.attempts.outcomes import (
     judge_outcome,
     plan_retry,
 )
-from api.training.attempts.progress import reached, show_ended
 from api.training.attempts.rehearsal_result import summarise
 from api.training.attempts.task_results import TaskResultRecorder
-from api.training.attempts.watch import AttemptWatch
+from api.training.attempts.watch.progress import reached, show_ended
+from api.training.attempts.watch.watch import AttemptWatch
+from api.training.records.attempt_store import Finish, TaskStores
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)

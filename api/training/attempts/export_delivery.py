@@ -7,16 +7,16 @@ from pathlib import Path
 
 import orjson
 
-from api.domain.cause import Cause, CauseCode
-from api.domain.training import PlannedExport, TrainingTask
+from api.domain.tasks.cause import Cause, CauseCode
+from api.domain.tasks.training import PlannedExport, TrainingTask
 from api.files.task_files import task_files
 from api.jobs.exports.request import MARK
 from api.trainers.protocol.checkpoints import SAVED_MODEL
 from api.training.attempts.checkpoint_copy import COPIED_RUN
 from api.training.attempts.task_results import TaskResult
-from api.training.export_order import FILE_NAME, MODEL_LEVELS, ExportOrder, find_weights
-from api.util.foreign_files import open_directory, write
-from api.util.foreign_trees import list_names, remove_tree_at
+from api.training.output.export_order import FILE_NAME, MODEL_LEVELS, ExportOrder, find_weights
+from api.util.files.foreign_files import open_directory, write
+from api.util.files.foreign_trees import list_names, remove_tree_at
 
 logger = logging.getLogger(__name__)
 

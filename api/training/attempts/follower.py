@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from api.domain.training import Attempt, AttemptStatus, TaskStatus, TaskSummary
+from api.domain.tasks.training import Attempt, AttemptStatus, TaskStatus, TaskSummary
 from api.executors.executor import AttemptRef, Observation, Phase
-from api.training.attempt_store import TaskStores
 from api.training.attempts.checks import AttemptChecks
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.stopping import AttemptStopping
-from api.training.attempts.watches import Watches
+from api.training.attempts.watch.watches import Watches
+from api.training.records.attempt_store import TaskStores
 from api.util.clock import Clock
 from api.util.measures import TASK_ID, attempt_starts, starts
 

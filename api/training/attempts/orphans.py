@@ -13,26 +13,26 @@ from datetime import timedelta
 from pathlib import Path
 
 from api.db.leases import ResourceHeld
-from api.domain.audit import note_change
-from api.domain.event import EventType, Severity
-from api.domain.lease import LEASE_SECONDS
-from api.domain.orphan import Orphan
-from api.domain.reading import SourceName
+from api.domain.access.audit import note_change
+from api.domain.machines.gpu_event import EventType, Severity
+from api.domain.machines.lease import LEASE_SECONDS
+from api.domain.machines.reading import SourceName
 from api.domain.reason import Reason
-from api.domain.training import TaskStatus
+from api.domain.tasks.orphan import Orphan
+from api.domain.tasks.training import TaskStatus
 from api.errors import OrphanNotFound
 from api.executors.executor import AttemptRef, Executor, LivingAttempt, StopOrder, Submission
 from api.files.task_files import task_files, tasks_directory
-from api.gpus.events import GPUEvents
-from api.gpus.judgement import DRAINING_SECONDS
+from api.gpus.health.events import GPUEvents
+from api.gpus.health.judgement import DRAINING_SECONDS
 from api.gpus.offers import is_clear
 from api.gpus.service import GPUService
 from api.training.attempts.stopping import AttemptStopping
-from api.training.orphan_store import FoundAttempt, OrphanStore
-from api.training.output import TrainingOutput
-from api.util.base_path import BASE_PATH
+from api.training.output.output import TrainingOutput
+from api.training.records.orphan_store import FoundAttempt, OrphanStore
 from api.util.clock import Clock
-from api.util.foreign_trees import list_names
+from api.util.files.foreign_trees import list_names
+from api.util.http.base_path import BASE_PATH
 
 logger = logging.getLogger(__name__)
 

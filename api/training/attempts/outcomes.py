@@ -5,10 +5,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from api.domain.cause import MADE_ROOM, RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
-from api.domain.progress import Progress
 from api.domain.reason import Reason, ReasonOrText, text_of
-from api.domain.training import Checkpoint, StopRung, StopState, TaskStatus, TaskSummary, TrainingRequest
+from api.domain.tasks.cause import MADE_ROOM, RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
+from api.domain.tasks.progress import Progress
+from api.domain.tasks.training import Checkpoint, StopRung, StopState, TaskStatus, TaskSummary, TrainingRequest
 from api.executors.executor import EngineRejected, Outcome
 from api.trainers.protocol.error_lines import find_errors
 from api.trainers.trainer import Ending, Trainer

@@ -11,17 +11,17 @@ import orjson
 
 from api.access.readable_paths import ReadablePaths
 from api.domain.reason import Reason
-from api.domain.rehearsal import PlannedRehearsal
-from api.domain.training import Attempt, AttemptStatus, ResumeOptions, TrainingRequest, TrainingTask
+from api.domain.tasks.rehearsal import PlannedRehearsal
+from api.domain.tasks.training import Attempt, AttemptStatus, ResumeOptions, TrainingRequest, TrainingTask
 from api.errors import DatabaseUnavailable, ServiceError
 from api.executors.executor import AttemptRef, Submission
 from api.files.task_files import TaskFiles, TaskStorage, write_private
 from api.trainers.trainer import Command, ItemFolders, Launch, Rehearsal, SupportsRehearsal, Trainer, own_folders
 from api.training.attempts.checkpoint_copy import copy_checkpoint
 from api.training.attempts.outcomes import CannotStart
-from api.util.foreign_files import make_directory
-from api.util.foreign_trees import remove_tree
-from api.util.masking import MASK
+from api.util.files.foreign_files import make_directory
+from api.util.files.foreign_trees import remove_tree
+from api.util.text.masking import MASK
 
 _CAPTIONS = "captions.json"
 

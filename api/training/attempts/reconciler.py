@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 from api.db.leadership import LeadershipLost
-from api.domain.lease import LEASE_SECONDS
-from api.domain.training import Attempt, TaskStatus, TaskSummary
+from api.domain.machines.lease import LEASE_SECONDS
+from api.domain.tasks.training import Attempt, TaskStatus, TaskSummary
 from api.errors import DatabaseUnavailable
 from api.executors.executor import AttemptRef, Observation, Phase
-from api.training.attempt_store import AttemptStore, ObservedAttempts
 from api.training.attempts.draining import GPUDraining
 from api.training.attempts.follower import AttemptFollower
 from api.training.attempts.starter import AttemptStarter
 from api.training.attempts.stopping import AttemptStopping
-from api.training.attempts.watch import SAVE_SECONDS, AttemptWatch
-from api.training.attempts.watches import Watches
+from api.training.attempts.watch.watch import SAVE_SECONDS, AttemptWatch
+from api.training.attempts.watch.watches import Watches
+from api.training.records.attempt_store import AttemptStore, ObservedAttempts
 from api.util.clock import Clock
-from api.util.foreign_files import TROUBLE
+from api.util.files.foreign_files import TROUBLE
 
 logger = logging.getLogger(__name__)
 

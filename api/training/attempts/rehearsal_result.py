@@ -2,12 +2,12 @@
 
 from statistics import fmean, median
 
-from api.domain.progress import Stage
-from api.domain.rehearsal import PlannedRehearsal, RehearsalResult
+from api.domain.tasks.progress import Stage
+from api.domain.tasks.rehearsal import PlannedRehearsal, RehearsalResult
 from api.files.task_files import TaskFiles
-from api.training.artifacts import list_artifacts
-from api.training.attempts.watch import AttemptWatch
-from api.util.foreign_trees import walk
+from api.training.attempts.watch.watch import AttemptWatch
+from api.training.output.artifacts import list_artifacts
+from api.util.files.foreign_trees import walk
 
 #: Levels of a task's path in which links are not followed, and the most cache files that are counted.
 _LEVELS = 2

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from api.domain.reason import Reason
-from api.domain.task import TaskType
-from api.domain.training import Attempt, AttemptStatus, TaskStatus, TaskSummary, TrainingTask
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import Attempt, AttemptStatus, TaskStatus, TaskSummary, TrainingTask
 from api.executors.executor import AttemptRef, EngineFull, EngineUnavailable, Executor, Observation, Phase
 from api.trainers.trainer import Trainer
-from api.training.attempt_store import TaskStores
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.outcomes import CannotStart, could_not_start, stopped_before_start
 from api.training.attempts.preparation import AttemptPreparation
-from api.training.attempts.watches import UNKNOWN_SECONDS, Watches
-from api.training.resume_points import find_resume_point, plan_attempt
+from api.training.attempts.watch.watches import UNKNOWN_SECONDS, Watches
+from api.training.output.resume_points import find_resume_point, plan_attempt
+from api.training.records.attempt_store import TaskStores
 from api.util.measures import spanning
 
 logger = logging.getLogger(__name__)

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from api.domain.audit import note_change
+from api.domain.access.audit import note_change
 from api.domain.reason import Reason, ReasonOrText
-from api.domain.training import StopRung, StopState, TaskStatus, TaskSummary, TrainingTask
+from api.domain.tasks.training import StopRung, StopState, TaskStatus, TaskSummary, TrainingTask
 from api.errors import Conflict, DatabaseUnavailable, StorageFull, TaskNotFound
 from api.executors.executor import AttemptRef, Executor, Observation, StopOrder
 from api.files.disk import DiskReserve
-from api.training.attempts.watch import AttemptWatch
-from api.training.attempts.watches import Watches
-from api.training.store import TaskStore
+from api.training.attempts.watch.watch import AttemptWatch
+from api.training.attempts.watch.watches import Watches
+from api.training.records.task_store import TaskStore
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)

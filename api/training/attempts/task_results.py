@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from api.domain.cause import Cause
-from api.domain.training import TrainingTask
+from api.domain.tasks.cause import Cause
+from api.domain.tasks.training import TrainingTask
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from api.db.leadership import Leaders
 from api.domain.reason import Reason
-from api.domain.training import Attempt
+from api.domain.tasks.training import Attempt
 from api.nodes.server_identity import name_scope
-from api.training.attempt_store import ObservedAttempts
-from api.training.attempts.progress import is_unobserved, unobserved_warning
-from api.training.store import TaskStore
+from api.training.attempts.watch.progress import is_unobserved, unobserved_warning
+from api.training.records.attempt_store import ObservedAttempts
+from api.training.records.task_store import TaskStore
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)

@@ -12,13 +12,13 @@ from typing import Any
 
 from api.db.leadership import LeadershipLost
 from api.domain.reason import Reason, ReasonOrText
-from api.domain.training import TrainingTask
+from api.domain.tasks.training import TrainingTask
 from api.errors import DatabaseUnavailable, TaskNotFound
 from api.files.task_files import task_files
 from api.jobs.sampling.request import PICTURES
-from api.training.attempt_store import AttemptStore
-from api.training.attempts.series import EPOCH_LOSS, TAGS, Stretch, list_stretches
-from api.training.sample_store import StoredSample, TrainingSampleStore
+from api.training.attempts.watch.series import EPOCH_LOSS, TAGS, Stretch, list_stretches
+from api.training.records.attempt_store import AttemptStore
+from api.training.records.sample_store import StoredSample, TrainingSampleStore
 from api.training.trackers.store import DELETED, Sent, TrackerStore
 from api.training.trackers.tracker import (
     Batch,
@@ -30,8 +30,8 @@ from api.training.trackers.tracker import (
 )
 from api.training.view_builders import read_config, read_dataset
 from api.util.clock import Clock
-from api.util.masking import mask_secrets
 from api.util.periodic import PeriodicThread
+from api.util.text.masking import mask_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +200,7 @@ class TrackerSender:
     def _next_batch(self, task: TrainingTask, stretches: list[Stretch], sent: Sent) -> tuple[Batch, Sent]:
         """Return the next rows and samples, and what the tracker has received with them."""
         # NumPy takes long to import, and only metrics need it.
-        from api.training.metrics import list_tags, read_series  # noqa: PLC0415
+        from api.training.series_views import list_tags, read_series  # noqa: PLC0415
 
         rows: dict[int, tuple[float, dict[str, float]]] = {}
         steps = dict(sent.steps)

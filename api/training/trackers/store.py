@@ -10,8 +10,8 @@ from api.db.database import Database
 from api.db.insertion import insert_missing
 from api.db.rows import to_seconds
 from api.db.tables import tasks, tracker_runs, training_samples
-from api.domain.task import TaskType
-from api.domain.training import FINISHED, TaskStatus
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import FINISHED, TaskStatus
 
 #: A training that ended longer ago, and of which nothing was sent, is left out: it ended before TRACKERS was set.
 _RECENT = timedelta(hours=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from api.files.child_process import ChildDied, ChildProcess
-from api.util.masking import mask_secrets
+from api.util.text.masking import mask_secrets
 
 #: Seconds that a tracker may take for a request. A run of W&B ends when its server has everything.
 _REQUEST_SECONDS = 120.0

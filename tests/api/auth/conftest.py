@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api.access.service import KeyRequest
-from api.domain.access import LOCAL, Role
+from api.domain.access.principal import LOCAL, Role
 from api.util.clock import FakeClock
 from tests.api.auth.keys import Headers
 from tests.api.conftest import MakeWorld, World
@@ -27,7 +27,7 @@ def key(world: World) -> Callable[..., Headers]:
     """Create a key and return the headers that authenticate with it."""
 
     def make(**fields: Any) -> Headers:
-        made = world.runtime.services.access.generate(KeyRequest(**fields), LOCAL)
+        made = world.runtime.services.access.service.generate(KeyRequest(**fields), LOCAL)
         return {"Authorization": f"Bearer {made.api_key}"}
 
     return make

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from api.util.key_format import KEY
+from api.util.text.key_format import KEY
 from tests.api.client import Client
 
 AUTH = "/api/v1/auth"

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.domain.access import Permission, Role
+from api.domain.access.principal import Permission, Role
 from api.util.clock import FakeClock
-from api.util.key_format import KEY
+from api.util.text.key_format import KEY
 from tests.api.auth.keys import ANNA, AUTH, Headers, id_of, made, sign_in, whoami
 from tests.api.client import Client, failure_of
 from tests.api.conftest import World

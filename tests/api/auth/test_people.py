@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.access import Role
+from api.domain.access.principal import Role
 from tests.api.auth.keys import AUTH, Headers, id_of
 from tests.api.client import Client, failure_of
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.domain.access import Role
+from api.domain.access.principal import Role
 from api.util.clock import FakeClock
 from tests.api.auth.keys import AUTH, Headers, id_of, sign_in, whoami
 from tests.api.client import Client, failure_of

@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from api.util.key_format import new_key
+from api.util.text.key_format import new_key
 from tests.e2e.training_server import TrainingServer
 
 

@@ -7,10 +7,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from api.db.database import Database, sqlite_url
-from api.domain.progress import Point
+from api.domain.tasks.progress import Point
 from api.jobs.sampling.request import SampleRecord
-from api.training.attempts.series import append_points
-from api.training.sample_store import StoredSample, TrainingSampleStore
+from api.training.attempts.watch.series import append_points
+from api.training.records.sample_store import StoredSample, TrainingSampleStore
 from tests.e2e.dashboard.axe import looks, violations
 from tests.e2e.dashboard.conftest import Complaints, Open, has_charts
 from tests.e2e.dashboard.layout import assert_fits

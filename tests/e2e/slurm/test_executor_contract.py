@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.training import StopRung
+from api.domain.tasks.training import StopRung
 from api.executors.executor import Executor, Phase, StopOrder
 from api.executors.local import LocalExecutor
 from tests.e2e.slurm.attempts import QUICK_STOP, Run

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.domain.cluster_options import ClusterOptions
+from api.domain.tasks.cluster_options import ClusterOptions
 from api.executors.executor import Phase, StopOrder
 from api.executors.local import LocalExecutor
 from api.executors.slurm import cluster as cluster_watch

@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from api.domain.training import StopRung
+from api.domain.tasks.training import StopRung
 from api.executors.attempt.processes import is_alive
 from api.executors.executor import Phase
 from api.executors.local import LocalExecutor

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.training import StopRung
+from api.domain.tasks.training import StopRung
 from api.executors.attempt.files import write_json
 from api.executors.attempt.processes import read_stat
 from api.executors.executor import Phase

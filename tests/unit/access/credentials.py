@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from api.access.store import CredentialStore
-from api.domain.access import AccessKey, Credential, Permission, Principal, Role, Session, granted_by
+from api.domain.access.principal import AccessKey, Credential, Permission, Principal, Role, Session, granted_by
 from api.util.clock import FakeClock
-from api.util.key_format import hash_of, new_key, new_token
+from api.util.text.key_format import hash_of, new_key, new_token
 
 
 def principal(

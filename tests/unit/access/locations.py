@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from api.access.readable_paths import PathAccess, PathOwners, PathRule, ReadablePaths
-from api.domain.read_scope import WHOLE, ReadScope
+from api.domain.access.read_scope import WHOLE, ReadScope
 from api.errors import TaskNotFound
 
 ANN, BOB = (ReadScope(name, sees_all=False) for name in ("ann", "bob"))

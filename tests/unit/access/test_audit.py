@@ -12,10 +12,10 @@ from api.access import audit as audit_module
 from api.access.audit import COUNT_SECONDS, MOST, MOST_OF_ADDRESS, PRUNE_SECONDS, AuditTrail, verify_all
 from api.access.audit_store import AuditStore
 from api.db.database import Database, sqlite_url
-from api.domain.audit import AuditEntry, AuditFilter, AuditOutcome, AuditRow
+from api.domain.access.audit import AuditEntry, AuditFilter, AuditOutcome, AuditRow
 from api.errors import DatabaseUnavailable
 from api.util.clock import FakeClock
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 
 from api.access.authority import Authority, Visibility
 from api.access.key_ring import KeyRing
-from api.domain.access import ANONYMOUS, LOCAL, ROLE_PERMISSIONS, Credential, Permission, Principal, Role
-from api.domain.read_scope import WHOLE, ReadScope
+from api.domain.access.principal import ANONYMOUS, LOCAL, ROLE_PERMISSIONS, Credential, Permission, Principal, Role
+from api.domain.access.read_scope import WHOLE, ReadScope
 from api.errors import Forbidden, NotYours, TaskNotFound, Unauthenticated
 from api.web.operations import Operation, OperationTable, ResourceKind
 from tests.unit.access.credentials import Credentials, principal

@@ -10,10 +10,10 @@ from api.access.audit_store import AuditStore
 from api.access.first_key import FirstKey
 from api.access.store import CredentialStore
 from api.config import ConfigError
-from api.domain.access import Role
-from api.domain.audit import AuditFilter
+from api.domain.access.audit import AuditFilter
+from api.domain.access.principal import Role
 from api.util.clock import FakeClock
-from api.util.key_format import KEY, hash_of, new_key
+from api.util.text.key_format import KEY, hash_of, new_key
 from tests.unit.access.credentials import Credentials
 
 

@@ -3,7 +3,7 @@ import hashlib
 
 import pytest
 
-from api.util.key_format import hash_of, key_id_of, new_key, new_token
+from api.util.text.key_format import hash_of, key_id_of, new_key, new_token
 
 
 def test_key_contains_its_id():

@@ -6,7 +6,7 @@ import pytest
 
 from api.access.key_ring import TRUST_SECONDS, USE_SECONDS, KeyRing
 from api.access.store import CredentialStore, KnownCredentials
-from api.domain.access import LOCAL, ROLE_PERMISSIONS, Credential, Permission, Quota, Role
+from api.domain.access.principal import LOCAL, ROLE_PERMISSIONS, Credential, Permission, Quota, Role
 from api.errors import (
     DatabaseUnavailable,
     Forbidden,
@@ -19,7 +19,7 @@ from api.errors import (
     WrongTicket,
 )
 from api.util.clock import FakeClock
-from api.util.key_format import hash_of, new_token
+from api.util.text.key_format import hash_of, new_token
 from tests.unit.access.credentials import Credentials
 
 

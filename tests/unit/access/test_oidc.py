@@ -19,10 +19,10 @@ from api.access.oidc import OIDC, OIDCSettings
 from api.access.service import SIGN_IN
 from api.access.store import SignInStore
 from api.db.database import Database
-from api.domain.access import Role
+from api.domain.access.principal import Role
 from api.errors import SignInFailed
 from api.util.clock import FakeClock
-from api.util.key_format import hash_of
+from api.util.text.key_format import hash_of
 from tests.hostile_servers import HOSTILE, Answer, serving
 from tests.patience import BUSY_SECONDS
 

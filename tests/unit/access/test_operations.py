@@ -1,5 +1,5 @@
-from api.domain.access import Permission
-from api.util.base_path import BASE_PATH
+from api.domain.access.principal import Permission
+from api.util.http.base_path import BASE_PATH
 from api.web.operations import Operation, OperationTable, ResourceKind
 
 

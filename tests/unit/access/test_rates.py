@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import pytest
 
 from api.access.rates import PAUSE_SECONDS, RateLimits, RateState
-from api.domain.access import ANONYMOUS, Credential, Principal
+from api.domain.access.principal import ANONYMOUS, Credential, Principal
 from api.errors import RateLimited
 from api.util.clock import FakeClock, SystemClock
-from api.util.setting_texts import RATE_GROUPS
+from api.util.text.setting_texts import RATE_GROUPS
 from api.web.operations import RateGroup
 from tests.redis_servers import OwnRedis
 

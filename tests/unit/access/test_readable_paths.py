@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from api.access.readable_paths import NOT_PERMITTED, ReadablePaths
-from api.domain.read_scope import WHOLE, ReadScope
-from api.domain.training import TrainingRequest
-from api.trainers.diffusion_pipe import keys
-from api.trainers.diffusion_pipe.model_types import MODELS
+from api.domain.access.read_scope import WHOLE, ReadScope
+from api.domain.tasks.training import TrainingRequest
+from api.trainers.diffusion_pipe.config import keys
+from api.trainers.diffusion_pipe.models.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.environment import VARIABLES, VariableKind
 from api.trainers.request_texts import REPLACED, texts_in
@@ -91,7 +91,7 @@ def with_adapter(text: str) -> TrainingRequest:
 def refused(paths: ReadablePaths, request: TrainingRequest, root: Path, scope: ReadScope = ANN) -> list[str]:
     trainer = DiffusionPipe(root / "pipe", "python")
     found = paths.check_request(request, trainer, root / "storage" / "tasks" / "ann" / "attempts" / "1", scope)
-    assert {mistake.code for mistake in found} <= {NOT_PERMITTED}
+    assert {mistake.code for mistake in found} <= {NOT_PERMITTED.code}
     return [mistake.pointer for mistake in found]
 
 

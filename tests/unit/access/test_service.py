@@ -14,10 +14,10 @@ from api.access.service import AccessService, KeyRequest
 from api.access.store import CredentialStore
 from api.access.views import KeyState
 from api.db.database import Database, sqlite_url
-from api.domain.access import LOCAL, Credential, Permission, Principal, Quota, Role, expand_permissions
+from api.domain.access.principal import LOCAL, Credential, Permission, Principal, Quota, Role, expand_permissions
 from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyRevoked, LastAdministrator, WrongKey
 from api.util.clock import FakeClock
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
 from api.web.operations import ResourceKind
 
 

@@ -4,16 +4,16 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from api.alerts.action_loop import ActionLoop
-from api.alerts.action_runner import STARTING_SECONDS, ActionRunner, CommandOutcome, IdleCheck, IdleCommandRunner
-from api.alerts.action_store import ActionStore
-from api.alerts.fact_store import AlertFactStore
-from api.alerts.store import AlertStore
-from api.domain.alert import Alert, AlertChange, AlertState
-from api.domain.alert_action import ActionKind, AlertAction, PlannedAction
-from api.domain.alert_rule import RuleScope
-from api.domain.audit import AuditEntry
-from tests.unit.alerts.facts import firing
+from api.alerts.actions.loop import ActionLoop
+from api.alerts.actions.runner import STARTING_SECONDS, ActionRunner, CommandOutcome, IdleCheck, IdleCommandRunner
+from api.alerts.records.action_store import ActionStore
+from api.alerts.records.alert_store import AlertStore
+from api.alerts.records.fact_store import AlertFactStore
+from api.domain.access.audit import AuditEntry
+from api.domain.alerts.alert import Alert, AlertChange, AlertState
+from api.domain.alerts.alert_action import ActionKind, AlertAction, PlannedAction
+from api.domain.alerts.alert_rule import RuleScope
+from tests.unit.alerts.fact_builders import firing
 from tests.unit.trainings import TrainingMachine
 
 
@@ -39,14 +39,16 @@ class ActingMachine:
         parts, command = self.machine.parts, self.run_command if self.has_command else None
         runner = ActionRunner(
             parts.stops,
-            parts.files,
-            parts.holds,
+            parts.services.files,
+            parts.services.holds,
             self.machine.tasks,
             self.store,
             IdleCommandRunner(command, self.idle, self.store, self.clock),
             self.clock,
         )
-        return ActionLoop(self.store, runner, parts.holds, node, self.clock, self.audited.append, self.note_end)
+        return ActionLoop(
+            self.store, runner, parts.services.holds, node, self.clock, self.audited.append, self.note_end
+        )
 
     def run_command(self) -> CommandOutcome:
         self.runs += 1

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from api.alerts.action_store import ActionStore
-from api.alerts.channel_store import ChannelStore
-from api.alerts.courier import Courier
-from api.alerts.notifiers.notifier import FakeNotifier
-from api.alerts.outbox import FakeSenders, Outbox
-from api.alerts.outbox_store import OutboxStore
-from api.alerts.rule_store import RuleStore
-from api.alerts.store import AlertStore
+from api.alerts.delivery.courier import Courier
+from api.alerts.delivery.notifiers.notifier import FakeNotifier
+from api.alerts.delivery.outbox import FakeSenders, Outbox
+from api.alerts.records.action_store import ActionStore
+from api.alerts.records.alert_store import AlertStore
+from api.alerts.records.channel_store import ChannelStore
+from api.alerts.records.outbox_store import OutboxStore
+from api.alerts.records.rule_store import RuleStore
 from api.db.database import Database, sqlite_url
 from api.db.sealing import Sealer
-from api.domain.alert import Alert, AlertChange, AlertNotification, NotificationKind
-from api.domain.channel import Channel, ChannelKind, ChannelSecret, DeliveryFilter, DeliveryView
+from api.domain.alerts.alert import Alert, AlertChange, AlertNotification, NotificationKind
+from api.domain.alerts.channel import Channel, ChannelKind, ChannelSecret, DeliveryFilter, DeliveryView
 from api.util.clock import FakeClock
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
 from tests.databases import hurry
-from tests.unit.alerts.facts import channel, firing, new_id
+from tests.unit.alerts.fact_builders import channel, firing, new_id
 
 
 @dataclass

@@ -2,7 +2,6 @@ import math
 
 import pytest
 
-from api.alerts.builtin_rules import BUILTIN_RULES, parse_clause
 from api.alerts.evaluation import (
     UNKNOWN,
     FactTable,
@@ -15,9 +14,10 @@ from api.alerts.evaluation import (
     is_clear,
     show_number,
 )
-from api.domain.alert import AlertTarget
-from api.domain.alert_rule import Comparison, RuleScope
-from tests.unit.alerts.facts import gpus, rule
+from api.alerts.rules.builtin import BUILTIN_RULES, parse_clause
+from api.domain.alerts.alert import AlertTarget
+from api.domain.alerts.alert_rule import Comparison, RuleScope
+from tests.unit.alerts.fact_builders import gpus, rule
 
 
 @pytest.mark.parametrize("compare", Comparison)

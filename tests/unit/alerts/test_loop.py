@@ -7,22 +7,31 @@ from typing import Any
 
 import pytest
 
-from api.alerts.builtin_rules import BUILTIN_RULES
-from api.alerts.current_rules import CurrentRules
+from api.alerts.delivery.notifiers.notifier import RetryLater
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import RULE_ID, AlertLoop, EmergencyNotifier, Section
-from api.alerts.notifiers.notifier import RetryLater
+from api.alerts.rules.builtin import BUILTIN_RULES
+from api.alerts.rules.current_rules import CurrentRules
 from api.alerts.state_machine import AlertStateMachine
 from api.alerts.views import show_alert
 from api.db.leadership import LEADERSHIP_SECONDS, Leadership
-from api.domain.alert import Alert, AlertFilter, AlertState, AlertTarget, Matcher, NotificationKind, ShownState, Silence
-from api.domain.alert_rule import AlertRule, RuleScope
-from api.domain.channel import ChannelSecret
-from api.domain.event import Severity
+from api.domain.alerts.alert import (
+    Alert,
+    AlertFilter,
+    AlertState,
+    AlertTarget,
+    Matcher,
+    NotificationKind,
+    ShownState,
+    Silence,
+)
+from api.domain.alerts.alert_rule import AlertRule, RuleScope
+from api.domain.alerts.channel import ChannelSecret
+from api.domain.machines.gpu_event import Severity
 from api.errors import DatabaseUnavailable
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
 from tests.unit.alerts.conftest import Desk
-from tests.unit.alerts.facts import channel, gpus, new_id, rule
+from tests.unit.alerts.fact_builders import channel, gpus, new_id, rule
 
 HOT = rule(for_seconds=0, clear_seconds=0, clear=[])
 
@@ -209,7 +218,7 @@ def test_nothing_is_lost_while_the_database_is_unavailable(server: Server, desk:
 
 
 def test_stored_part_of_a_burst_is_not_repeated(server: Server, desk: Desk, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("api.alerts.store.BATCH", 3)
+    monkeypatch.setattr("api.alerts.records.alert_store.BATCH", 3)
     write, calls = desk.database.write, []
 
     def twice_only(*args: Any, **kwargs: Any) -> Any:

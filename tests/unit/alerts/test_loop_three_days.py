@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from api.alerts.notifiers.notifier import Delivered, OutboundMessage, Rejected, RetryLater
-from api.alerts.outbox_store import SUPERSEDED
+from api.alerts.delivery.notifiers.notifier import Delivered, OutboundMessage, Rejected, RetryLater
+from api.alerts.records.outbox_store import SUPERSEDED
 from api.alerts.state_machine import CALM_SECONDS, MOST_FLIPS
 from api.db.alert_tables import alert_history, alert_notifications, alerts
-from api.domain.alert import AlertState
-from api.domain.channel import DeliveryState
-from api.domain.event import Severity
+from api.domain.alerts.alert import AlertState
+from api.domain.alerts.channel import DeliveryState
+from api.domain.machines.gpu_event import Severity
 from api.errors import DatabaseUnavailable
 from tests.lengths import length
 from tests.unit.alerts.conftest import Desk
-from tests.unit.alerts.facts import channel, rule
+from tests.unit.alerts.fact_builders import channel, rule
 from tests.unit.alerts.test_loop import Server
 
 HOURS, STEP_SECONDS, GPUS = length(72, 12), 30.0, 6

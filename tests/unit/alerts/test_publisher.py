@@ -4,12 +4,12 @@ import orjson
 import pytest
 
 from api.alerts.publisher import AlertPublisher
-from api.domain.alert import AlertChange, AlertState
-from api.domain.alert_rule import RuleScope
-from api.domain.read_scope import ReadScope
+from api.domain.access.read_scope import ReadScope
+from api.domain.alerts.alert import AlertChange, AlertState
+from api.domain.alerts.alert_rule import RuleScope
 from api.streaming.models import Message
 from tests.unit.alerts.conftest import Desk
-from tests.unit.alerts.facts import firing
+from tests.unit.alerts.fact_builders import firing
 
 
 @pytest.fixture

@@ -3,16 +3,16 @@ from datetime import timedelta
 
 import pytest
 
-from api.alerts.planning import Muting
+from api.alerts.delivery.planning import Muting
 from api.alerts.service import AlertService, SilenceRequest
-from api.domain.access import LOCAL, ROLE_PERMISSIONS, Credential, Principal, Role
-from api.domain.alert import AlertChange, AlertFilter, AlertState, Matcher
-from api.domain.alert_rule import RuleScope
-from api.domain.read_scope import ReadScope, seeing
+from api.domain.access.principal import LOCAL, ROLE_PERMISSIONS, Credential, Principal, Role
+from api.domain.access.read_scope import ReadScope, seeing
+from api.domain.alerts.alert import AlertChange, AlertFilter, AlertState, Matcher
+from api.domain.alerts.alert_rule import RuleScope
 from api.errors import AlertNotFound, Conflict, Invalid, NotYours, TaskNotFound
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
 from tests.unit.alerts.conftest import Desk
-from tests.unit.alerts.facts import NOW, firing
+from tests.unit.alerts.fact_builders import NOW, firing
 
 ANN = Principal("ann", Role.TRAINER, ROLE_PERMISSIONS[Role.TRAINER], Credential.KEY)
 BOB = replace(ANN, user_id="bob")

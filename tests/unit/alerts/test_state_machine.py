@@ -11,12 +11,12 @@ import pytest
 
 from api.alerts.evaluation import FactTable
 from api.alerts.state_machine import CALM_SECONDS, MOST_CHANGES, MOST_FLIPS, AlertStateMachine
-from api.domain.alert import AlertChange, AlertState, NotificationKind, Subject
-from api.domain.alert_rule import AlertRule, RuleScope
-from api.domain.event import Severity
+from api.domain.alerts.alert import AlertChange, AlertState, NotificationKind, Subject
+from api.domain.alerts.alert_rule import AlertRule, RuleScope
+from api.domain.machines.gpu_event import Severity
 from api.domain.reason import text_of
 from api.util.clock import FakeClock
-from tests.unit.alerts.facts import HOT, firing, gpus, new_id, rule
+from tests.unit.alerts.fact_builders import HOT, firing, gpus, new_id, rule
 
 
 class Life:

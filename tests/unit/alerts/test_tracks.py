@@ -1,7 +1,7 @@
 from api.alerts.tracks import Drafts, Track, fingerprint
-from api.domain.alert import AlertNotification, NotificationKind
+from api.domain.alerts.alert import AlertNotification, NotificationKind
 from api.domain.reason import text_of
-from tests.unit.alerts.facts import HOT, NOW, firing, gpus, rule
+from tests.unit.alerts.fact_builders import HOT, NOW, firing, gpus, rule
 
 KEY = ("hot", "n/0")
 

@@ -1,7 +1,7 @@
 """Invented facts of models."""
 
-from api.domain.catalog import ComponentNeed, FileSource, FoundDirectory, FoundFile, LocalWeights, Origin
-from api.domain.weights import Component, FileForm, Quantisation, WeightsFacts
+from api.domain.models.base_model import ComponentNeed, FileSource, FoundDirectory, FoundFile, LocalWeights, Origin
+from api.domain.models.weights import Component, FileForm, Quantisation, WeightsFacts
 
 
 def source(path: str, *exclude: str, repository: str = "owner/Model") -> FileSource:

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from api.access.audit_store import AuditStore
 from api.db.database import Database, sqlite_url
 from api.db.tables import audit
-from api.domain.audit import AuditEntry
+from api.domain.access.audit import AuditEntry
 from api.main import main
 
 

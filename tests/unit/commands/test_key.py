@@ -11,9 +11,9 @@ from api.access.audit_store import AuditStore
 from api.access.first_key import read_key_file
 from api.access.store import CredentialStore, KnownCredentials
 from api.db.database import Database, sqlite_url
-from api.domain.access import Permission, Role
-from api.domain.audit import AuditFilter
-from api.util.key_format import KEY, hash_of
+from api.domain.access.audit import AuditFilter
+from api.domain.access.principal import Permission, Role
+from api.util.text.key_format import KEY, hash_of
 
 NEW = ("new", "--name", "anna", "--role", "trainer")
 

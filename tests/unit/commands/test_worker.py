@@ -9,7 +9,7 @@ from api.commands.worker import run_worker_command
 from api.db.database import Database, sqlite_url
 from api.nodes.server_store import ServerStore
 from api.util.clock import FakeClock
-from tests.unit.db.test_servers import FIRST
+from tests.unit.nodes.test_server_store import FIRST
 
 
 def test_help_shows_the_usage(capsys: pytest.CaptureFixture[str]):

@@ -7,12 +7,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from api.composition.composition import Runtime, allowed_names, check_paths, prepare_trainer_user
-from api.composition.process_metrics import TrainingCounts
+from api.composition.observability.process_metrics import TrainingCounts
 from api.composition.storage_root import StorageError
 from api.config import Config, ConfigError
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
-from api.domain.training import TaskStatus, TrainingRequest
+from api.domain.tasks.training import TaskStatus, TrainingRequest
 from api.errors import DatabaseUnavailable
 from api.executors.fake import FakeExecutor
 from api.executors.trainer_user import TrainerUser
@@ -52,8 +52,8 @@ def test_start_serves_first_responses_and_stop_leaves_no_thread(tmp_path: Path):
     runtime.prepare()
     runtime.start()
     try:
-        assert runtime.services.gpus.wait_for_first_sweep(20)
-        assert len(runtime.services.gpus.get_all_gpus()) == 3
+        assert runtime.services.gpus.service.wait_for_first_sweep(20)
+        assert len(runtime.services.gpus.service.get_all_gpus()) == 3
     finally:
         runtime.stop()
     assert [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()] == []
@@ -105,10 +105,10 @@ def test_second_server_on_a_storage_leaves_the_trainings_to_the_first(tmp_path: 
     try:
         first.prepare()
         first.training_loop.run_once()
-        first.services.gpus._monitor.sweep()
+        first.services.gpus.service._monitor.sweep()
         request = TrainingRequest(model_type="toy", config={"epochs": 1})
-        first.services.training.start(request, "api")
-        second.services.gpus._monitor.sweep()
+        first.services.training.service.start(request, "api")
+        second.services.gpus.service._monitor.sweep()
         second.training_loop.run_once()
         assert executors[1].submissions == []
         first.training_loop.run_once()

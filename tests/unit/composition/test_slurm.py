@@ -10,11 +10,11 @@ import pytest
 
 from api.composition.slurm import ClusterLocations, is_fit, judge_by_engine
 from api.db.database import Database, sqlite_url
-from api.domain.gpu import GPUStatus
+from api.domain.machines.gpu import GPUStatus
 from api.domain.reason import Reason
-from api.domain.training import Attempt
+from api.domain.tasks.training import Attempt
 from api.executors.executor import NodeState
-from api.gpus.judgement import JudgedGPU
+from api.gpus.health.judgement import JudgedGPU
 from api.gpus.state import GPUState
 from api.util.clock import FakeClock
 from tests.unit.builders import identity, judged, reading, snapshot

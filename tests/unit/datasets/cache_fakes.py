@@ -4,20 +4,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from api.datasets.cache_list import DatasetCacheList
-from api.datasets.cache_results import CacheResultRecorder
-from api.datasets.caches import DatasetCaches
+from api.datasets.caches.listing import DatasetCacheList
+from api.datasets.caches.results import CacheResultRecorder
+from api.datasets.caches.service import DatasetCaches
 from api.datasets.materials import DatasetDirectories
-from api.datasets.references import DatasetReferences
+from api.datasets.versions.references import DatasetReferences
 from api.domain.reason import Reason
-from api.domain.task import TaskType
-from api.domain.training import NewTask, TaskStatus, TrainingPlan, TrainingRequest, TrainingTask
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import NewTask, TaskStatus, TrainingPlan, TrainingRequest, TrainingTask
 from api.errors import ServiceError
 from api.files.task_files import task_files
 from api.trainers.toy.trainer import Toy
 from api.training.attempts.task_results import TaskResult
-from api.training.dataset_cache_store import DatasetCacheStore
 from api.training.dataset_use import CacheChoice, CacheQuestion
+from api.training.records.dataset_cache_store import DatasetCacheStore
 from tests.unit.datasets.conftest import Shelf
 from tests.unit.db.builders import Stores, new_attempt
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from api.datasets.caption_edits import CaptionEditor
-from api.datasets.hold_store import DatasetHolds
-from api.datasets.item_store import DatasetItemStore
-from api.datasets.items import DatasetItems
+from api.datasets.items.items import DatasetItems
+from api.datasets.records.dataset_store import DatasetStore
+from api.datasets.records.hold_store import DatasetHolds
+from api.datasets.records.item_store import DatasetItemStore
 from api.datasets.service import DatasetService, NoQuota
-from api.datasets.store import DatasetStore
 from api.db.database import Database, sqlite_url
-from api.domain.access import LOCAL, Principal
-from api.domain.dataset import Dataset, DatasetVersion, ManifestItem
+from api.domain.access.principal import LOCAL, Principal
+from api.domain.datasets.dataset import Dataset, DatasetVersion, ManifestItem
 from api.files.blobs import BlobStore
 from api.util.clock import FakeClock
 from tests.databases import hurry

@@ -16,19 +16,19 @@ from typing import Any
 from sqlalchemy import select
 
 from api.datasets.collect import DatasetCollector
-from api.datasets.hold_store import DatasetHolds
-from api.datasets.item_store import DatasetItemStore
 from api.datasets.materials import DatasetDirectories
+from api.datasets.records.dataset_store import DatasetFilter, DatasetStore
+from api.datasets.records.hold_store import DatasetHolds
+from api.datasets.records.item_store import DatasetItemStore
 from api.datasets.service import DatasetService, NoQuota
-from api.datasets.store import DatasetFilter, DatasetStore
 from api.db.database import Database, sqlite_url
 from api.db.dataset_tables import dataset_versions
-from api.domain.dataset import ItemFilter
+from api.domain.datasets.dataset import ItemFilter
 from api.files.blob_writer import GZIP
 from api.files.blobs import BlobStore
 from api.files.thumbnail_files import ThumbnailStore
 from api.util.clock import FakeClock
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
 from tests.databases import hurry
 from tests.unit.datasets.conftest import Shelf
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.domain.dataset import Dataset, ManifestItem, MediaFacts, MediaKind
-from api.domain.media import MediaProbe, MediaSource, Recipe
+from api.domain.datasets.dataset import Dataset, ManifestItem, MediaFacts, MediaKind
+from api.domain.datasets.media import MediaProbe, MediaSource, Recipe
 from api.errors import DatasetChanged
 
 PICTURE = MediaProbe(MediaFacts(MediaKind.IMAGE, "png", 512, 512, frame_count=1), 1)

@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, select
 
 from api.datasets.caption_edits import CaptionEditRequest, apply_edit
 from api.db.dataset_tables import dataset_items, dataset_pins
-from api.domain.dataset import ItemFilter, ManifestItem, PinnedDataset, item_id_of
+from api.domain.datasets.dataset import ItemFilter, ManifestItem, PinnedDataset, item_id_of
 from api.errors import (
     DatasetChanged,
     DatasetIsRegistered,
@@ -17,8 +17,8 @@ from api.errors import (
     VersionNotFound,
 )
 from api.files.blob_writer import GZIP
-from api.training.store import pin_datasets
-from api.util.pagination import PageRequest
+from api.training.records.task_store import pin_datasets
+from api.util.http.pagination import PageRequest
 from tests.unit.datasets.conftest import Shelf
 from tests.unit.datasets.kill_points import collector
 

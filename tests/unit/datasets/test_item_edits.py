@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from api.datasets.item_edits import ItemChanges, ItemEditor
-from api.domain.dataset import item_id_of, read_manifest, write_manifest
+from api.domain.datasets.dataset import item_id_of, read_manifest, write_manifest
 from api.errors import DatasetChanged, Invalid, ItemNotFound
 from tests.unit.datasets.conftest import Shelf
 

@@ -8,7 +8,7 @@ import pytest
 
 from api.datasets import materials as module
 from api.datasets.materials import DatasetDirectories, flat_names
-from api.domain.dataset import ManifestItem, PinnedDataset
+from api.domain.datasets.dataset import ManifestItem, PinnedDataset
 from api.errors import BlobMissing
 from tests.unit.datasets.conftest import Shelf
 

@@ -7,8 +7,8 @@ from sqlalchemy import update
 
 from api.datasets.service import DatasetService
 from api.db.tables import servers
-from api.domain.dataset import MAX_CAPTION, ManifestItem
-from api.domain.read_scope import ReadScope, seeing
+from api.domain.access.read_scope import ReadScope, seeing
+from api.domain.datasets.dataset import MAX_CAPTION, ManifestItem
 from api.errors import (
     BlobMissing,
     DatasetChanged,
@@ -23,7 +23,7 @@ from api.files.blob_writer import GZIP
 from api.nodes.server_models import StoredServer
 from api.nodes.server_store import ServerStore
 from api.util.clock import Mark, SteadyMark
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
 from tests.unit.datasets.conftest import ANN, Shelf
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from api.datasets.targets import find_writable
-from api.domain.access import LOCAL, Credential
-from api.domain.read_scope import ReadScope, seeing
+from api.domain.access.principal import LOCAL, Credential
+from api.domain.access.read_scope import ReadScope, seeing
 from api.errors import DatasetExists, DatasetIsRegistered, NotYours
 from tests.unit.datasets.conftest import Shelf
 

@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from api.datasets.intake import UploadProcessor
-from api.datasets.joining import Joining
-from api.datasets.media_facts import MediaFactsStore
-from api.datasets.upload_store import UploadStore
-from api.datasets.uploads import UploadLimits, UploadService
-from api.domain.dataset import MediaFacts, MediaKind
-from api.domain.media import MediaProbe, MediaSource
-from api.domain.upload import Upload
+from api.datasets.items.joining import Joining
+from api.datasets.records.media_facts import MediaFactsStore
+from api.datasets.records.upload_store import UploadStore
+from api.datasets.uploads.intake import UploadProcessor
+from api.datasets.uploads.service import UploadLimits, UploadService
+from api.domain.datasets.dataset import MediaFacts, MediaKind
+from api.domain.datasets.media import MediaProbe, MediaSource
+from api.domain.datasets.upload import Upload
 from api.errors import QuotaExceeded
 from api.files.archives.expander import Expander
 from api.files.archives.limits import ArchiveLimits

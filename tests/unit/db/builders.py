@@ -12,13 +12,13 @@ from sqlalchemy import Connection, select, text
 
 from api.db.database import Database
 from api.db.tables import tasks as task_table
-from api.domain.cause import Cause, CauseCode
-from api.domain.lease import LeaseKind
-from api.domain.progress import ProgressReport
-from api.domain.task import ProcessIdentity, TaskType
-from api.domain.training import Attempt, GPURequest, NewTask, StopState, TaskStatus, TrainingPlan, TrainingRequest
-from api.training.attempt_store import AttemptStore, Finish, NewAttempt
-from api.training.store import TaskStore
+from api.domain.machines.lease import LeaseKind
+from api.domain.tasks.cause import Cause, CauseCode
+from api.domain.tasks.progress import ProgressReport
+from api.domain.tasks.task import ProcessIdentity, TaskType
+from api.domain.tasks.training import Attempt, GPURequest, NewTask, StopState, TaskStatus, TrainingPlan, TrainingRequest
+from api.training.records.attempt_store import AttemptStore, Finish, NewAttempt
+from api.training.records.task_store import TaskStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NODE = "node-a"

@@ -28,7 +28,7 @@ from api.db.audit_chain import (
 )
 from api.db.database import Database, sqlite_url
 from api.db.tables import audit
-from api.domain.audit import AuditEntry, RequestNote, note_change, noting
+from api.domain.access.audit import AuditEntry, RequestNote, note_change, noting
 from tests.unit.db.builders import NOW, Stores, new_task
 
 WRITERS, EACH = 32, 4
@@ -162,9 +162,9 @@ def test_concurrent_writers_make_one_intact_chain(database: Database):
 CHANGES = """
 import itertools, sys
 from datetime import UTC, datetime
-from api.domain.audit import RequestNote, noting
+from api.domain.access.audit import RequestNote, noting
 from api.db.database import Database
-from api.training.store import TaskStore
+from api.training.records.task_store import TaskStore
 from tests.unit.db.builders import new_task
 tasks = TaskStore(Database(sys.argv[1]))
 now = datetime.now(UTC)

@@ -18,9 +18,9 @@ from api.db import database as database_module
 from api.db.database import PAUSE_SECONDS, CircuitBreaker, Database, Use, current_use, note_read, note_write, sqlite_url
 from api.db.database_url import DatabaseError
 from api.db.tables import events as event_table
-from api.domain.training import EventKind
+from api.domain.tasks.training import EventKind
 from api.errors import DatabaseUnavailable
-from api.training import event_store as events
+from api.training.records import event_store as events
 from api.util.clock import FakeClock
 from api.util.deadlines import time_left, wait_limit
 from api.util.measures import transactions

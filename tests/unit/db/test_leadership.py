@@ -8,7 +8,7 @@ from sqlalchemy import delete, update
 from api.db.database import Database
 from api.db.leadership import CHECK_SECONDS, LEADERSHIP_SECONDS, RENEW_SECONDS, Leadership, LeadershipLost
 from api.db.tables import leadership
-from api.domain.training import TaskStatus
+from api.domain.tasks.training import TaskStatus
 from api.util.clock import FakeClock
 from tests.unit.db.builders import NOW, Stores, new_attempt, new_task
 

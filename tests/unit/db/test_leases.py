@@ -3,10 +3,10 @@
 import pytest
 
 from api.db import leases
-from api.domain.lease import Lease, LeaseKind, LeaseState
-from api.domain.task import RegisteredTask, TaskType
-from api.domain.training import TaskStatus
-from api.gpus.registration_store import DatabaseRegistrations
+from api.domain.machines.lease import Lease, LeaseKind, LeaseState
+from api.domain.tasks.task import RegisteredTask, TaskType
+from api.domain.tasks.training import TaskStatus
+from api.gpus.sharing.registration_store import DatabaseRegistrations
 from api.util.clock import FakeClock
 from tests.unit.db.builders import NODE, NOW, Stores, later, new_attempt, new_task
 

@@ -18,15 +18,15 @@ from alembic.migration import MigrationContext
 from sqlalchemy import insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
-from api.alerts.builtin_rules import BUILTIN_RULES
-from api.alerts.rule_store import RuleStore
+from api.alerts.records.rule_store import RuleStore
+from api.alerts.rules.builtin import BUILTIN_RULES
 from api.db import database as database_module
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
 from api.db.migrations.upgrading import upgrade
 from api.db.saved_tables import sample_sets
 from api.db.tables import REVISION, metadata
-from api.domain.alert_action import ActionKind
+from api.domain.alerts.alert_action import ActionKind
 from tests.unit.db.builders import Stores
 
 

@@ -7,9 +7,9 @@ from sqlalchemy import create_engine, insert, select
 
 from api.db.alert_tables import holds
 from api.db.rows import clean, dump, dump_fields, dump_message, read_code, read_fields, select_page, to_seconds, to_time
-from api.domain.hold import Hold, HoldKind
+from api.domain.machines.hold import Hold, HoldKind
 from api.domain.reason import Reason
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
 
 
 def test_times_are_exact_to_the_microsecond():

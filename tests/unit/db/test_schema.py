@@ -4,8 +4,8 @@ from sqlalchemy import delete, select
 
 from api.db.database import Database
 from api.db.tables import task_roll, tasks
-from api.domain.training import TaskFilter
-from api.training.task_queries import count_tasks
+from api.domain.tasks.training import TaskFilter
+from api.training.records.task_queries import count_tasks
 from tests.unit.db.builders import NOW, Stores, new_task
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from api.db.sealing import Sealer, SecretUnreadable
-from api.domain.channel import ChannelSecret
+from api.domain.alerts.channel import ChannelSecret
 
 SECRET = ChannelSecret("mailtos://user:p4ssw0rd@example.org", "whsec_x")
 

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, text
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
 from api.errors import DatabaseDamaged
+from tests.unit.db.backups.test_sqlite import damage_schema
 from tests.unit.db.test_database import append
-from tests.unit.db.test_sqlite_backup import damage_schema
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.datasets.store import DatasetStore, NewVersion
+from api.datasets.records.dataset_store import DatasetStore, NewVersion
 from api.db.database import Database
 from api.db.version_runs import VersionRun, begin_run, in_turn, join_run, keep_version
-from api.domain.dataset import Dataset
+from api.domain.datasets.dataset import Dataset
 from api.errors import DatasetChanged
-from api.util.pagination import PageRequest
+from api.util.http.pagination import PageRequest
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 

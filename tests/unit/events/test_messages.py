@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from api.domain.progress import Point
-from api.domain.training import EventKind, TaskEvent, TaskStatus
+from api.domain.tasks.progress import Point
+from api.domain.tasks.training import EventKind, TaskEvent, TaskStatus
 from api.events.messages import end_message, points_message, status_message, system_message
 from api.streaming.models import EventWithStatus, Message, MessageType, TaskEnd, Topic
-from api.training.attempts.series import EPOCH_LOSS
+from api.training.attempts.watch.series import EPOCH_LOSS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

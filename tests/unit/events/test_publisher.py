@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.access.authority import Visibility
-from api.domain.training import EventKind
+from api.domain.tasks.training import EventKind
 from api.errors import DatabaseUnavailable
 from api.events.publisher import (
     LOOK_SECONDS,
@@ -21,7 +21,7 @@ from api.events.publisher import (
 from api.events.stream_reader import TaskStreamReader
 from api.executors.fake import outcome
 from api.streaming.models import EventWithStatus, Message
-from api.training.event_store import EventStore
+from api.training.records.event_store import EventStore
 from tests.unit.trainings import TrainingMachine, steps
 
 Tail = EventTail[EventWithStatus]

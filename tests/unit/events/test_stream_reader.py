@@ -2,11 +2,11 @@ import json
 
 import pytest
 
-from api.domain.training import TaskStatus
+from api.domain.tasks.training import TaskStatus
 from api.errors import TaskNotFound
 from api.events.stream_reader import TaskStreamReader
 from api.executors.fake import outcome
-from api.training.event_store import EventStore
+from api.training.records.event_store import EventStore
 from tests.unit.trainings import TrainingMachine
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.training import StopRung
+from api.domain.tasks.training import StopRung
 from api.executors.executor import AttemptRef, Executor, Phase, StopOrder, Submission
 from api.executors.fake import FakeExecutor, MemoryLog, outcome
 from api.executors.ports import FIRST_PORT

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.task import ProcessIdentity
+from api.domain.tasks.task import ProcessIdentity
 from api.executors import records
 from api.executors.records import LOOK_SECONDS, Heartbeats
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from api.domain.task import ProcessIdentity
+from api.domain.tasks.task import ProcessIdentity
 from api.executors import local
 from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.output import PIPE

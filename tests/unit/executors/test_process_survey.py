@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.task import ProcessIdentity
+from api.domain.tasks.task import ProcessIdentity
 from api.executors.attempt.process_marks import MARKER, ProcessMark, limit_of
 from api.executors.process_survey import HostContext, Survey, is_held_open, is_locked, list_living, survey
 from api.executors.records import Runner, parse_runner

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.domain.task import ProcessIdentity
-from api.domain.training import StopRung
+from api.domain.tasks.task import ProcessIdentity
+from api.domain.tasks.training import StopRung
 from api.executors.records import (
     damaged_outcome,
     parse_lock,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.cluster_options import ClusterOptions
+from api.domain.tasks.cluster_options import ClusterOptions
 from api.executors.attempt.orders import Spec
 from api.executors.executor import AttemptRef, Submission
 from api.executors.records import parse_spec

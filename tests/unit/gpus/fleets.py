@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from api.domain.reason import Reason
-from api.domain.task import RegisteredTask
-from api.gpus.events import GPUEvents
+from api.domain.tasks.task import RegisteredTask
+from api.gpus.health.events import GPUEvents
 from api.gpus.other_machines import NodePart
 from api.gpus.snapshot import GPUReading
 from api.gpus.state import GPUState, GPUStateKeeper

@@ -1,8 +1,8 @@
 from dataclasses import fields
 from typing import Any
 
-from api.domain.gpu import GPUInfo, NodeGPUInfo
-from api.domain.task import TaskType
+from api.domain.machines.gpu import GPUInfo, NodeGPUInfo
+from api.domain.tasks.task import TaskType
 from api.gpus.busy_error import describe_busy
 from api.gpus.snapshot import GPUReading
 from api.gpus.views import show_gpu

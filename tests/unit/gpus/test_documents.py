@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from api.gpus.documents import OPENMETRICS, PROMETHEUS, GPUDocuments
-from api.gpus.events import GPUEvents
+from api.gpus.health.events import GPUEvents
 from api.gpus.state import GPUStateKeeper
 from api.util.clock import FakeClock
-from api.util.envelope import encode_answer
+from api.util.http.envelope import encode_answer
 from tests.unit.builders import lost, reading, snapshot, uuid_of
 
 

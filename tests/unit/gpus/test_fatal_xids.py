@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from api.db.database import Database, sqlite_url
-from api.domain.gpu import GPUInfo
-from api.domain.reading import FaultKind, XidEvent
+from api.domain.machines.gpu import GPUInfo
+from api.domain.machines.reading import FaultKind, XidEvent
 from api.errors import DatabaseUnavailable
 from api.gpus.fatal_xids import FatalXids
-from api.gpus.registration_store import MemoryRegistrations
+from api.gpus.health.xid_store import GPUXidStore
 from api.gpus.service import GPUService
+from api.gpus.sharing.registration_store import MemoryRegistrations
 from api.gpus.sources.source import FakeSource, GPUFault
-from api.gpus.xid_store import GPUXidStore
 from api.util.clock import FakeClock, Mark
 
 

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from api.domain.gpu import FleetStatusResponse, GPUStatus
-from api.domain.history import Metric
-from api.domain.node import NodeStatus
+from api.domain.machines.gpu import FleetStatusResponse, GPUStatus
+from api.domain.machines.history import Metric
+from api.domain.machines.node import NodeStatus
 from api.domain.reason import Reason
 from api.errors import GPUNotFound, NodeNotFound
 from api.gpus.fleet_views import FleetHistory, count_names, narrow, show_processes_of, show_state

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from api.domain.event import EventType, GPUEvent, Severity
-from api.domain.gpu import GPUStatus
-from api.domain.read_scope import WHOLE, ReadScope
+from api.domain.access.read_scope import WHOLE, ReadScope
+from api.domain.machines.gpu import GPUStatus
+from api.domain.machines.gpu_event import EventType, GPUEvent, Severity
 from api.domain.reason import Reason, message_of
-from api.domain.task import RegisteredTask
-from api.gpus.events import describe_xid
+from api.domain.tasks.task import RegisteredTask
+from api.gpus.health.events import describe_xid
+from api.gpus.health.judgement import JudgedGPU
 from api.gpus.hiding import hide_in_event, hide_in_message, hide_in_state
-from api.gpus.judgement import JudgedGPU
 from api.gpus.state import GPUState
 from tests.unit.builders import NOW, judged, process, reading, snapshot, task
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.domain.history import Metric
-from api.domain.reading import Clocks
+from api.domain.machines.history import Metric
+from api.domain.machines.reading import Clocks
 from api.gpus.history import DAY_SECONDS, MAX_POINTS, UNITS, GPUHistory, Series
 from api.gpus.snapshot import GPUReading
 from tests.unit.builders import lost, reading, uuid_of, vitals

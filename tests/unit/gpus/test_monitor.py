@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.domain.reading import FaultKind, SourceName
+from api.domain.machines.reading import FaultKind, SourceName
 from api.domain.reason import text_of
 from api.gpus.monitor import GPUMonitor
 from api.gpus.snapshot import GPUSnapshot

@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 
-from api.domain.reading import (
+from api.domain.machines.reading import (
     ECCErrors,
     FaultKind,
     GPUCondition,

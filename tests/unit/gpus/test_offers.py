@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from api.domain.reading import FaultKind, GPUProcess, SourceName
-from api.domain.task import ProcessIdentity, RegisteredTask
-from api.gpus.events import GPUEvents
+from api.domain.machines.reading import FaultKind, GPUProcess, SourceName
+from api.domain.tasks.task import ProcessIdentity, RegisteredTask
+from api.gpus.health.events import GPUEvents
 from api.gpus.offers import (
     explain_no_gpus,
     find_lost,

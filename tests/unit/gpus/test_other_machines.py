@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.domain.node import NodeStatus
+from api.domain.machines.node import NodeStatus
 from api.domain.reason import Reason, text_of
 from api.gpus.other_machines import NodePart, judge_node, why_unread
 from tests.unit.builders import reading, snapshot

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.domain.reading import FaultKind, GPUCondition
+from api.domain.machines.reading import FaultKind, GPUCondition
 from api.domain.reason import text_of
 from api.gpus.slots import CONDITION_SECONDS, MEMORY_MOVED_MB, PROCESS_SECONDS, GPUSlot
 from api.gpus.sources.source import FakeSource, GPUFault

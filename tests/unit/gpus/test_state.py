@@ -1,11 +1,11 @@
 import pytest
 
-from api.domain.gpu import GPUStatus, Verdict
-from api.domain.node import SILENT_SECONDS
-from api.domain.reading import XidEvent
-from api.domain.task import RegisteredTask
-from api.gpus.events import GPUEvents
-from api.gpus.judgement import DRAINING_SECONDS
+from api.domain.machines.gpu import GPUStatus, Verdict
+from api.domain.machines.node import SILENT_SECONDS
+from api.domain.machines.reading import XidEvent
+from api.domain.tasks.task import RegisteredTask
+from api.gpus.health.events import GPUEvents
+from api.gpus.health.judgement import DRAINING_SECONDS
 from api.gpus.other_machines import NodePart
 from api.gpus.snapshot import GPUReading
 from api.gpus.state import MOST_CLAIMS, GPUOwners, GPUState, GPUStateKeeper

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from api.domain.gpu import GPUStatus
-from api.domain.reading import FaultKind
-from api.domain.task import TaskType
+from api.domain.machines.gpu import GPUStatus
+from api.domain.machines.reading import FaultKind
+from api.domain.tasks.task import TaskType
 from api.errors import GPUBusy, GPULost
 from api.gpus.service import GPUService
 from api.gpus.sources.source import FakeSource, GPUFault

@@ -3,9 +3,8 @@ from typing import Any
 
 import pytest
 
-from api.domain.gpu import GPUDetails
-from api.domain.model_memory import MODEL_MEMORY, ModelType, models_that_fit, training_mb
-from api.domain.reading import (
+from api.domain.machines.gpu import GPUDetails
+from api.domain.machines.reading import (
     Clocks,
     ECCErrors,
     FaultKind,
@@ -14,7 +13,8 @@ from api.domain.reading import (
     MIGSlice,
     NVLink,
 )
-from api.domain.task import TaskType
+from api.domain.models.model_memory import MODEL_MEMORY, ModelType, models_that_fit, training_mb
+from api.domain.tasks.task import TaskType
 from api.gpus.views import belongs_to, show_available, show_details, show_gpu, show_processes, show_status
 from tests.unit.builders import NOW, identity, judged, lost, process, reading, snapshot, task, vitals
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from api.domain.cause import CauseCode
 from api.domain.reason import Reason, ReasonCode
+from api.domain.tasks.cause import CauseCode
 from api.jobs.errors import JobFailed
 from api.jobs.messages import (
     STEP_PREFIX,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.cause import CauseCode
 from api.domain.log import LogLevel, LogType
-from api.domain.progress import Stage
 from api.domain.reason import Reason
-from api.domain.training import GPURequest, TrainingRequest
+from api.domain.tasks.cause import CauseCode
+from api.domain.tasks.progress import Stage
+from api.domain.tasks.training import GPURequest, TrainingRequest
 from api.jobs.errors import JobFailed
 from api.jobs.kinds import CAPTIONING_JOB, DOWNLOAD_JOB, EXPORT_JOB, PREPROCESSING_JOB, PUSH_JOB, JobKind
 from api.jobs.messages import report_failure

@@ -17,7 +17,7 @@ from api.training.trackers.tracker import (
 )
 from tests.wandb_server import WandbServer, wandb_server
 
-pytest.importorskip("wandb", reason="requirements-wandb.txt is not installed")
+pytest.importorskip("wandb", reason="requirements/wandb.txt is not installed")
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 TRAINING = TrackedTraining("train_20261201_aaaaaaaa", "My cats", {"rank": 16}, ("a",))

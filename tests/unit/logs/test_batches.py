@@ -1,7 +1,7 @@
 import json
 
 from api.domain.log import EVERYTHING, Gap, LineFilter, LogEnd, LogLevel, LogLine, LogType
-from api.domain.training import TaskStatus
+from api.domain.tasks.training import TaskStatus
 from api.logs.batches import BATCH_BYTES, BATCH_LINES, batches_of, dropped_of, end_of, partial_of
 
 

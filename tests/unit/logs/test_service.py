@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from api.domain.log import EVERYTHING, LineFilter, LogLevel, LogPage
-from api.domain.training import TaskStatus
+from api.domain.tasks.training import TaskStatus
 from api.errors import SearchBusy, TaskNotFound
 from api.executors.fake import outcome
 from api.logs import service as log_service
 from api.logs.search import LogPattern, LogQuery
 from api.logs.service import DEFAULT_TAIL, MAX_SEARCHES, LogService, find_end
-from api.training.attempt_store import TaskStores
+from api.training.records.attempt_store import TaskStores
 from tests.unit.log_making import MadeLog
 from tests.unit.trainings import TrainingMachine, steps
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from api import __version__
-from api.domain.node import NodeLocation
+from api.domain.machines.node import NodeLocation
 from api.gpus.snapshot import GPUReading
 from api.nodes.wire import encode_report, make_report
 from api.util.clock import Mark

@@ -1,10 +1,10 @@
 """Heads on one database with clocks that tests set."""
 
 from api.db.database import Database
-from api.domain.event import EventType
-from api.domain.node import NodeLocation, NodeStatus
-from api.gpus.registration_store import MemoryRegistrations
+from api.domain.machines.gpu_event import EventType
+from api.domain.machines.node import NodeLocation, NodeStatus
 from api.gpus.service import GPUService
+from api.gpus.sharing.registration_store import MemoryRegistrations
 from api.gpus.sources.source import FakeSource
 from api.nodes.fleet_store import FleetStore
 from api.nodes.service import NodeService

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from api.db.database import Database
-from api.domain.node import NodeStatus
+from api.domain.machines.node import NodeStatus
 from api.errors import NodeNameTaken, ReportReplayed
 from api.util.clock import FakeClock
 from tests.unit.builders import reading, uuid_of

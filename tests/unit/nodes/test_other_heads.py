@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.domain.node import NodeRecord, NodeRole
+from api.domain.machines.node import NodeRecord, NodeRole
 from api.nodes.other_heads import PRESENT_SECONDS, OtherHeads
 from api.util.clock import FakeClock
 

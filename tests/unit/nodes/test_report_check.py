@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.node import MOST_XIDS
+from api.domain.machines.node import MOST_XIDS
 from api.errors import Invalid
 from api.nodes.report_check import DEEPEST, LONGEST_TEXT, read_report
 from tests.unit.builders import process, reading, uuid_of

@@ -1,6 +1,6 @@
 import orjson
 
-from api.domain.node import MachineReport
+from api.domain.machines.node import MachineReport
 from api.nodes.last_reports import MOST_ERAS, ReportPosition, read_position
 from api.nodes.report_check import read_report
 from tests.unit.nodes.builders import PLACE, at, report

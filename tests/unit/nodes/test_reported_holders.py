@@ -2,8 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.domain.node import HeldGPUs
-from api.domain.task import TaskType
+from api.domain.machines.node import HeldGPUs
+from api.domain.tasks.task import TaskType
 from api.errors import Conflict, TaskNotFound
 from api.nodes.reported_holders import ReportedHolders
 from tests.unit.builders import task

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from api.domain.event import EventType
-from api.domain.reading import XidEvent
+from api.domain.machines.gpu_event import EventType
+from api.domain.machines.reading import XidEvent
 from api.gpus.service import GPUService
 from api.gpus.sources.source import FakeSource
 from api.nodes.head import FakeHead, HeadRejected, HeadUnreachable

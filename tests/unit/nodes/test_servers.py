@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from api.db.database import Database, sqlite_url
 from api.db.tables import leadership
-from api.domain.node import NodeStatus
+from api.domain.machines.node import NodeStatus
 from api.errors import DatabaseUnavailable
 from api.nodes.server_identity import ServerIdentity
 from api.nodes.server_models import ServerInfo, StoredServer

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from api.db.database import Database
-from api.domain.access import Credential, Permission, Principal, current_principal
-from api.domain.node import NodeInfo, NodeStatus
+from api.domain.access.principal import Credential, Permission, Principal, current_principal
+from api.domain.machines.node import NodeInfo, NodeStatus
 from api.domain.reason import ReasonCode
 from api.errors import (
     DatabaseUnavailable,
@@ -20,10 +20,10 @@ from api.errors import (
     NodeNameTaken,
     NodeNotFound,
 )
-from api.gpus.registration_store import MemoryRegistrations
+from api.gpus.health.xid_history import MOST_OF_NODE
 from api.gpus.service import GPUService
+from api.gpus.sharing.registration_store import MemoryRegistrations
 from api.gpus.sources.source import FakeSource
-from api.gpus.xid_history import MOST_OF_NODE
 from api.nodes.fleet_store import FleetStore
 from api.nodes.service import SHOWN_SECONDS, NodeService, Refusals, check_name
 from api.nodes.shared_probe import SharedProbe

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from api.domain.machines.shared_storage import Probe, StorageState
 from api.domain.reason import Reason
-from api.domain.shared_storage import Probe, StorageState
 from api.nodes.shared_storage import HANG_SECONDS, SEEN_SECONDS, NodesOwnStorage, SharedStorage
 from api.util.clock import FakeClock
 

@@ -13,10 +13,10 @@ import orjson
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from api.domain.gpu import GPUStatus
-from api.domain.node import HeldGPUs, MachineReport
-from api.domain.reading import FaultKind, GPUCondition, GPUProcess, MIGSlice, NVLink, ProcessKind, XidEvent
-from api.domain.shared_storage import StorageReport
+from api.domain.machines.gpu import GPUStatus
+from api.domain.machines.node import HeldGPUs, MachineReport
+from api.domain.machines.reading import FaultKind, GPUCondition, GPUProcess, MIGSlice, NVLink, ProcessKind, XidEvent
+from api.domain.machines.shared_storage import StorageReport
 from api.errors import Invalid
 from api.nodes.report_check import read_report
 from api.nodes.unknown_values import COUNTS_AS, validate

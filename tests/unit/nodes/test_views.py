@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from api.domain.node import NodeRecord, NodeRole, NodeStatus, SlurmNode
+from api.domain.machines.node import NodeRecord, NodeRole, NodeStatus, SlurmNode
 from api.domain.reason import Reason
-from api.domain.task import TaskType
+from api.domain.tasks.task import TaskType
 from api.executors.executor import NodeState
-from api.gpus.events import GPUEvents
+from api.gpus.health.events import GPUEvents
 from api.gpus.state import GPUState, GPUStateKeeper
 from api.nodes.report_check import read_report
 from api.nodes.views import list_held, show_nodes, warn

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import orjson
 
-from api.domain.reading import XidEvent
+from api.domain.machines.reading import XidEvent
+from api.domain.machines.shared_storage import StorageReport
 from api.domain.reason import Reason, ReasonCode, ReportedMessage
-from api.domain.shared_storage import StorageReport
 from api.nodes.report_check import read_report
 from api.nodes.wire import encode_report, make_report, take_report
 from tests.unit.builders import MONOTONIC, lost, process, reading, snapshot

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from api.domain.training import TaskStatus
+from api.domain.tasks.training import TaskStatus
 from api.streaming.broker import Broker
 from api.streaming.models import Message, MessageType, Topic
 from api.streaming.subscription import Subscription

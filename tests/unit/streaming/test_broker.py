@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from api.domain.read_scope import ReadScope
-from api.domain.training import TaskStatus
+from api.domain.access.read_scope import ReadScope
+from api.domain.tasks.training import TaskStatus
 from api.errors import Unavailable
 from api.streaming import broker as broker_module
 from api.streaming.broker import Broker

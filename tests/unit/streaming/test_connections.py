@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.access import Credential, Principal
+from api.domain.access.principal import Credential, Principal
 from api.errors import Invalid, KeyRevoked, TooManyStreams, Unavailable
 from api.streaming import connections
 from api.streaming.addresses import LiveRoute, LiveRoutes, StreamRequest, Transport

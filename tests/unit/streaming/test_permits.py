@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from api.domain.access import Credential, Principal
+from api.domain.access.principal import Credential, Principal
 from api.errors import KeyRevoked, ServiceError
 from api.streaming.permits import Permits
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from redis import Redis
 
-from api.domain.read_scope import WHOLE, ReadScope
+from api.domain.access.read_scope import WHOLE, ReadScope
 from api.streaming.broker import Broker
 from api.streaming.models import Message, MessageType, Topic
 from api.streaming.redis_link import CAPACITY, LONGEST_MESSAGE, RedisLink, _encode

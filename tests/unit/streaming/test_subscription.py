@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
-from api.domain.read_scope import WHOLE, ReadScope
+from api.domain.access.read_scope import WHOLE, ReadScope
 from api.streaming.models import Message, MessageType, StreamEnding, Topic
 from api.streaming.subscription import TOGETHER_BYTES, Published, Subscription
 from tests.unit.streaming.builders import drain, progress, snapshot, system

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from api import __version__
-from api.domain.training import TaskStatus
+from api.domain.tasks.training import TaskStatus
 from api.executors.executor import NodeState
 from api.gpus.service import GPUService
 from api.system.service import SystemService, TrainingSetup

@@ -6,12 +6,12 @@ from threading import Event
 import pytest
 from PIL import Image
 
-from api.domain.dataset import MediaFacts, MediaKind
-from api.domain.media import MediaProbe, MediaSource
+from api.domain.datasets.dataset import MediaFacts, MediaKind
+from api.domain.datasets.media import MediaProbe, MediaSource
 from api.errors import DecoderBusy
 from api.files.media.probe import probe
 from api.trainers.media import Budget, MediaInfoCache, TooLong, Unreadable, read_header
-from api.util.caller import has_caller_left
+from api.util.http.caller import has_caller_left
 from tests.unit.trainers.diffusion_pipe.builders import write_image, write_video
 
 

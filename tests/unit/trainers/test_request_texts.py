@@ -1,6 +1,6 @@
 import pytest
 
-from api.domain.training import TrainingRequest
+from api.domain.tasks.training import TrainingRequest
 from api.trainers.request_texts import RequestText, find_userinfo, list_texts, parse, without_secret_comments
 
 

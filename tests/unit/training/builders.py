@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.domain.gpu import GPUOffer, GPUStatus
-from api.domain.training import GPURequest, TaskSummary, TrainingPlan, TrainingRequest
+from api.domain.machines.gpu import GPUOffer, GPUStatus
+from api.domain.tasks.training import GPURequest, TaskSummary, TrainingPlan, TrainingRequest
 from api.files.task_files import TaskStorage
 from api.gpus.service import GPUService
 from api.trainers.trainer import Trainer
 from api.training.capacity_check import CapacityCheck
+from api.training.check import OptionsCheck, RequestChecker
 from api.training.intake import preview
-from api.training.output import TrainingOutput
-from api.training.request_check import OptionsCheck, RequestChecker
+from api.training.output.output import TrainingOutput
 from tests.unit.builders import NOW, uuid_of
 
 

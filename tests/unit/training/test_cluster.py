@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from api.domain.cluster_options import ClusterOptions
-from api.domain.training import TrainingRequest
+from api.domain.tasks.cluster_options import ClusterOptions
+from api.domain.tasks.training import TrainingRequest
 from api.executors.executor import NodeState
 from api.training.cluster import ClusterNodes, choose_nodes
 from tests.unit.training.builders import task

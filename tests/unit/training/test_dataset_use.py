@@ -1,7 +1,7 @@
-from api.domain.dataset import PinnedDataset
-from api.domain.dataset_cache import CacheState, PlannedCache
+from api.domain.datasets.dataset import PinnedDataset
+from api.domain.datasets.dataset_cache import CacheState, PlannedCache
 from api.domain.reason import Reason
-from api.domain.training import TrainingPlan, TrainingRequest
+from api.domain.tasks.training import TrainingPlan, TrainingRequest
 from api.errors import Finding
 from api.trainers.toy.trainer import Toy
 from api.training.dataset_use import CacheChoice, CacheQuestion, NoCaches, NoDatasets, UsedDatasets

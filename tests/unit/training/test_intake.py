@@ -5,16 +5,16 @@ from datetime import timedelta
 
 import pytest
 
-from api.domain.access import Quota
-from api.domain.lease import LeaseKind
-from api.domain.read_scope import ReadScope, seeing
-from api.domain.training import GPURequest, ResumeOptions, TaskFilter, TaskStatus, TrainingPlan, TrainingRequest
-from api.domain.usage import GB
+from api.domain.access.principal import Quota
+from api.domain.access.read_scope import ReadScope, seeing
+from api.domain.machines.lease import LeaseKind
+from api.domain.tasks.training import GPURequest, ResumeOptions, TaskFilter, TaskStatus, TrainingPlan, TrainingRequest
+from api.domain.tasks.usage import GB
 from api.errors import GPUBusy, QuotaExceeded
 from api.training.intake import preview
 from api.training.service import TrainingService
 from tests.unit.builders import NOW
-from tests.unit.training.test_quotas import Owned, owned
+from tests.unit.training.queue.test_quotas import Owned, owned
 from tests.unit.trainings import steps
 
 __all__ = ["owned"]
@@ -22,7 +22,7 @@ __all__ = ["owned"]
 
 @pytest.fixture
 def service(owned: Owned) -> TrainingService:
-    return owned.machine.parts.service
+    return owned.machine.parts.services.service
 
 
 def toy_request(count: int = 1, *, queue: bool = True) -> TrainingRequest:
@@ -81,7 +81,7 @@ def test_task_waits_for_used_up_hours_or_is_rejected(owned: Owned, service: Trai
         start(service, queue=False)
     task_id = start(service)
     owned.machine.train()
-    waits = owned.machine.parts.details.get(task_id)
+    waits = owned.machine.parts.services.details.get(task_id)
     assert waits.waiting_reason is not None
     assert waits.waiting_reason.startswith("ann has used 2.0 of 1 GPU hours of the last day; the next are free about ")
 
@@ -114,7 +114,7 @@ def test_start_is_rejected_while_storage_is_full(owned: Owned, service: Training
     owned.meter.measure()
     with pytest.raises(QuotaExceeded, match="delete finished trainings together with their files"):
         start(service)
-    owned.machine.parts.files.delete(task_id, with_files=True)
+    owned.machine.parts.services.files.delete(task_id, with_files=True)
     start(service)
 
 
@@ -157,7 +157,7 @@ def test_lowered_quota_does_not_stop_running_tasks(owned: Owned, service: Traini
     owned.given["ann"] = Quota(gpus=1)
     task_id = start(service)
     owned.machine.train()
-    waits = owned.machine.parts.details.get(task_id)
+    waits = owned.machine.parts.services.details.get(task_id)
     assert waits.waiting_reason == "waits for 3 of ann's 3 GPUs: the quota is 1 at a time"
     assert owned.machine.status() == "running"
 
@@ -167,7 +167,7 @@ def test_preview_waits_like_the_real_task():
     task = preview("t", request, TrainingPlan("toy", "toy", 2, caches=("/cache",)), NOW)
     assert (task.task_id, task.status, task.name, task.priority) == ("t", TaskStatus.QUEUED, "cats", 3)
     assert (task.gpu_count, task.gpus.min_memory, task.caches) == (2, 1000, ("/cache",))
-    assert (task.not_before, task.attempts, task.progress) == (NOW, 0, None)
+    assert (task.retry_not_before, task.attempts, task.progress) == (NOW, 0, None)
 
 
 def test_preview_is_behind_all_queued_tasks():

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from api.domain.measured_memory import MemoryFacts, MemoryOrigin, MemoryRun, MemorySize, PlannedMemory
-from api.domain.training import TrainingPlan
+from api.domain.tasks.measured_memory import MemoryFacts, MemoryOrigin, MemoryRun, MemorySize, PlannedMemory
+from api.domain.tasks.training import TrainingPlan
 from api.training.measured_memory import judge_memory, with_measured_memory
 
 FACTS = MemoryFacts("flux", "flux-dev", {"method": "lora"}, (MemorySize(512, 1, 1),), rank=32, blocks_to_swap=8)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.training import (
+from api.domain.tasks.training import (
     EventKind,
     GPURequest,
     ResumeOptions,
@@ -19,18 +19,18 @@ from api.errors import GPUBusy, Invalid, NoCheckpoint, TaskActive, TaskNotFinish
 from api.executors.fake import outcome
 from api.training.details import TaskLists
 from api.training.service import TrainingService
-from api.training.task_stops import MAX_WAITERS, POLL_SECONDS, StopWaiters
+from api.training.stops import MAX_WAITERS, POLL_SECONDS, StopWaiters
 from api.training.views import TaskDetails
-from api.util.caller import has_caller_left
 from api.util.clock import FakeClock
-from api.util.pagination import PageRequest
-from tests.unit.training.test_quotas import Owned, owned
+from api.util.http.caller import has_caller_left
+from api.util.http.pagination import PageRequest
+from tests.unit.training.queue.test_quotas import Owned, owned
 from tests.unit.trainings import TOY, TrainingMachine, steps
 
 
 @pytest.fixture
 def service(machine: TrainingMachine) -> TrainingService:
-    return machine.parts.service
+    return machine.parts.services.service
 
 
 def failed_training(machine: TrainingMachine, *saved: int) -> None:
@@ -96,21 +96,21 @@ def test_same_idempotency_key_returns_the_same_training(machine: TrainingMachine
 
 def test_stop_starts_with_the_step_that_the_trainer_supports(machine: TrainingMachine):
     machine.run()
-    loading = machine.parts.training_stops.stop("a", False, None, "ann")
+    loading = machine.parts.services.stops.stop("a", False, None, "ann")
     assert loading.stop is not None
     assert loading.stop.rung is StopRung.TERMINATE
     machine.run("b")
     machine.prints(steps(1, 2), "b")
     machine.train()
-    training = machine.parts.training_stops.stop("b", False, None, "ann")
+    training = machine.parts.services.stops.stop("b", False, None, "ann")
     assert training.stop is not None
     assert training.stop.rung is StopRung.CHECKPOINT
 
 
 def test_repeated_stop_of_a_stopped_training_changes_nothing(machine: TrainingMachine):
     machine.put()
-    assert machine.parts.training_stops.stop("a", False, None, "ann").status is TaskStatus.STOPPED
-    assert machine.parts.training_stops.stop("a", True, None, "ann").status is TaskStatus.STOPPED
+    assert machine.parts.services.stops.stop("a", False, None, "ann").status is TaskStatus.STOPPED
+    assert machine.parts.services.stops.stop("a", True, None, "ann").status is TaskStatus.STOPPED
     assert machine.messages(EventKind.STATUS)[-1] == "stop with a checkpoint requested"
 
 
@@ -118,7 +118,7 @@ def test_stop_waits_for_the_end_if_requested(machine: TrainingMachine, monkeypat
     machine.run()
     waits: list[tuple[bool, float]] = []
     monkeypatch.setattr(StopWaiters, "wait", lambda _, is_over, seconds: waits.append((is_over(), seconds)))
-    machine.parts.training_stops.stop("a", False, None, "ann", wait=3.0)
+    machine.parts.services.stops.stop("a", False, None, "ann", wait=3.0)
     assert waits == [(False, 3.0)]
 
 
@@ -160,7 +160,7 @@ def test_restart_creates_a_training_with_the_same_request_and_secrets(
     first = service.start(TrainingRequest("toy", config={"epochs": 1}, env={"HF_TOKEN": "hf_secret"}), "ann")
     with pytest.raises(TaskNotFinished):
         service.restart(first.task_id, "ann")
-    machine.parts.training_stops.stop(first.task_id, False, None, "ann")
+    machine.parts.services.stops.stop(first.task_id, False, None, "ann")
     second = service.restart(first.task_id, "ann")
     assert (second.task_id != first.task_id, second.restarted_from) == (True, first.task_id)
     assert machine.files(second.task_id).read_secrets() == {"HF_TOKEN": "hf_secret"}
@@ -172,40 +172,40 @@ def test_deleted_training_keeps_its_files_unless_requested_but_never_its_secrets
 ):
     failed_training(machine, 4)
     machine.files().store_secrets({"HF_TOKEN": "hf_secret"})
-    deleted = machine.parts.files.delete("a", with_files)
+    deleted = machine.parts.services.files.delete("a", with_files)
     assert (deleted.files_deleted, machine.files().output.exists()) == (with_files, not with_files)
     assert not machine.files().secrets.exists()
     with pytest.raises(TaskNotFound):
-        machine.parts.details.get("a")
+        machine.parts.services.details.get("a")
 
 
 def test_list_continues_after_its_cursor_and_accepts_gpu_indices(machine: TrainingMachine):
     for task_id in ("a", "b", "c"):
         machine.run(task_id)
-    first = machine.parts.pages.get_page(TaskFilter(), None, PageRequest(limit=2), TaskOrder.NEWEST)
-    rest = machine.parts.pages.get_page(
+    first = machine.parts.services.lists.get_page(TaskFilter(), None, PageRequest(limit=2), TaskOrder.NEWEST)
+    rest = machine.parts.services.lists.get_page(
         TaskFilter(), None, PageRequest(limit=2, cursor=first.pagination.next_cursor), TaskOrder.NEWEST
     )
     assert [row.task_id for row in (*first.rows, *rest.rows)] == ["c", "b", "a"]
     assert (first.pagination.total, rest.pagination.has_more) == (3, False)
-    on_gpu_1 = machine.parts.pages.get_page(TaskFilter(), "1", PageRequest(), TaskOrder.NEWEST)
+    on_gpu_1 = machine.parts.services.lists.get_page(TaskFilter(), "1", PageRequest(), TaskOrder.NEWEST)
     assert [row.task_id for row in on_gpu_1.rows] == ["b"]
 
 
 def test_events_are_paged(machine: TrainingMachine):
     machine.run()
-    first = machine.parts.details.get_events("a", PageRequest(limit=2))
-    rest = machine.parts.details.get_events("a", PageRequest(limit=50, cursor=first.pagination.next_cursor))
+    first = machine.parts.services.details.get_events("a", PageRequest(limit=2))
+    rest = machine.parts.services.details.get_events("a", PageRequest(limit=50, cursor=first.pagination.next_cursor))
     ids = [event.id for event in (*first.rows, *rest.rows)]
     assert (ids, len(ids)) == (sorted(ids), first.pagination.total)
-    skipped = machine.parts.details.get_events("a", PageRequest(limit=1, offset=1))
+    skipped = machine.parts.services.details.get_events("a", PageRequest(limit=1, offset=1))
     assert [event.id for event in skipped.rows] == ids[1:2]
 
 
 def test_every_status_is_counted(machine: TrainingMachine):
     machine.put("a")
     machine.run("b")
-    counts = machine.parts.pages.count()
+    counts = machine.parts.services.lists.count()
     assert (counts[TaskStatus.RUNNING], sum(counts.values())) == (1, 2)
     assert set(counts) == set(TaskStatus)
 
@@ -227,8 +227,8 @@ def test_only_a_changed_queue_position_wakes_the_loop(
     else:
         failed_training(machine)
     woken: list[bool] = []
-    monkeypatch.setattr(machine.parts.changes, "_wake", lambda: woken.append(True))
-    changed = machine.parts.changes.patch("a", changes, "ann")
+    monkeypatch.setattr(machine.parts.services.changes, "_wake", lambda: woken.append(True))
+    changed = machine.parts.services.changes.patch("a", changes, "ann")
     assert {name: getattr(changed, name) for name in changes} == changes
     assert bool(woken) is is_woken
 
@@ -314,7 +314,7 @@ def page(lists: TaskLists, limit: int = 50, wanted: TaskFilter = EVERYTHING, **a
 
 def test_queue_is_listed_in_queue_order(lists: TaskLists, owned: Owned):
     assert page(lists) == ["urgent", "bob", "ann0", "ann1", "ann2", "ann3"]
-    positions = [owned.machine.parts.changes._forecast.of(task) for task in owned.machine.tasks.queued()]
+    positions = [owned.machine.parts.services.changes._forecast.of(task) for task in owned.machine.tasks.queued()]
     assert [found.position for found in positions if found] == [1, 3, 4, 5, 6, 2]
 
 

@@ -1,12 +1,12 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from api.domain.progress import NO_PROGRESS, Progress, ProgressReport
 from api.domain.reason import Reason
-from api.domain.training import Attempt, AttemptStatus, StopRung, TaskStatus
+from api.domain.tasks.progress import NO_PROGRESS, Progress, ProgressReport
+from api.domain.tasks.training import Attempt, AttemptStatus, StopRung, TaskStatus
 from api.executors.fake import outcome
-from api.training.attempts.progress import show_progress, unobserved_warning
-from api.training.forecast import Forecast
+from api.training.attempts.watch.progress import show_progress, unobserved_warning
+from api.training.queue.forecast import Forecast
 from api.training.view_builders import Waiting, show_attempt, show_progress_of, show_row, show_stopped, with_time
 from tests.unit.builders import NOW
 from tests.unit.trainings import TrainingMachine, steps
@@ -79,7 +79,7 @@ def test_row_has_a_cause_only_if_failed_and_a_waiting_reason_only_if_queued(mach
 def test_request_is_shown_in_its_original_form(machine: TrainingMachine):
     machine.put("by count", count=2)
     machine.put("by name", 2, 3, "GPU-x")
-    shown = [machine.parts.details.get(task_id).request for task_id in ("by count", "by name")]
+    shown = [machine.parts.services.details.get(task_id).request for task_id in ("by count", "by name")]
     assert (shown[0]["gpu_count"], "gpu_ids" in shown[0]) == (2, False)
     assert (shown[1]["gpu_ids"], "gpu_count" in shown[1]) == ([3, "GPU-x"], False)
 
@@ -88,18 +88,18 @@ def test_configuration_text_is_shown_as_json_values(machine: TrainingMachine):
     plan = machine.plan()
     machine.put(config={}, config_toml=f"epochs = 3\nlarge = {2**70}", plan=plan)
     machine.put("broken", config={}, config_toml="epochs = ", plan=plan)
-    assert machine.parts.details.get("a").config == {"epochs": 3, "large": str(2**70)}
-    assert machine.parts.details.get("broken").config == {}
+    assert machine.parts.services.details.get("a").config == {"epochs": 3, "large": str(2**70)}
+    assert machine.parts.services.details.get("broken").config == {}
 
 
 def test_saved_checkpoint_is_known_at_the_end(machine: TrainingMachine):
     machine.run()
     machine.saves(5)
     machine.request_task_stop()
-    stopping = replace(machine.parts.details.get("a"), checkpoints=())
+    stopping = replace(machine.parts.services.details.get("a"), checkpoints=())
     assert show_stopped(stopping).checkpoint_saved is None
     machine.end(how=outcome(stop_rung=StopRung.CHECKPOINT))
-    stopped = machine.parts.details.get("a")
+    stopped = machine.parts.services.details.get("a")
     (only,) = stopped.checkpoints
     assert stopped.stop is not None
     late = replace(only, created_at=stopped.stop.requested_at + timedelta(seconds=1))

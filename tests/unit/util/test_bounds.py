@@ -2,10 +2,9 @@ from typing import Any
 
 import pytest
 
-from api.domain.finding_texts import FINDINGS
 from api.domain.reason import fill
 from api.errors import Finding
-from api.util.validation import MAX_MISTAKES, capped, excess, forget_absent
+from api.util.http.validation import MAX_MISTAKES, MORE_FINDINGS, capped, excess, forget_absent
 
 
 @pytest.mark.parametrize(
@@ -39,8 +38,10 @@ def test_findings_above_the_limit_are_counted():
     shown = capped(mistakes, dropped=2)
     assert shown[:-1] == mistakes[:MAX_MISTAKES]
     assert shown[-1].message == "There are 5 more findings than these."
-    message, remedy = FINDINGS[shown[-1].code or ""]
-    assert (shown[-1].message, shown[-1].remedy) == (fill(message, shown[-1].params or {}), remedy)
+    assert (shown[-1].message, shown[-1].remedy) == (
+        fill(MORE_FINDINGS.message, shown[-1].params or {}),
+        MORE_FINDINGS.remedy,
+    )
 
 
 def test_few_findings_are_shown_as_they_are():

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.protocols.websockets import websockets_sansio_impl
 
-from api.util.ids import current_request_id
 from api.util.logs import LineFormatter, format_line, set_up_logging
+from api.util.text.ids import current_request_id
 
 HOSTILE = ["a\nb", "a\r\nb", "a\x1b[31mb", "a\x00b", "a\u2028b", "a\x85b", "a\tb", "a\u202eb"]
 

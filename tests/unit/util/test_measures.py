@@ -7,8 +7,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition, parser
 
 from api.util import measures
-from api.util.ids import current_request_id
 from api.util.measures import EXEMPLAR_CHARACTERS, Histogram
+from api.util.text.ids import current_request_id
 
 
 def test_names_and_units_follow_prometheus_conventions():

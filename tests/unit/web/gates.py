@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from api.access.authority import Authority
-from api.domain.access import Credential, Permission, Principal, Role, granted_by
+from api.domain.access.principal import Credential, Permission, Principal, Role, granted_by
 from api.errors import (
     ServiceError,
     WrongKey,

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.domain.access import LOCAL, Credential, Permission, Principal
-from api.domain.audit import AuditEntry, AuditOutcome, current_note, note_change, note_refusal
+from api.domain.access.audit import AuditEntry, AuditOutcome, current_note, note_change, note_refusal
+from api.domain.access.principal import LOCAL, Credential, Permission, Principal
 from api.errors import Forbidden, NotFound, RateLimited, Unauthenticated
 from api.util.clock import FakeClock
 from api.web.auditing import CHANGING, COUNTED, UNAUDITED, Auditing

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.errors import MalformedRequest, UnsupportedMediaType
-from api.web.form_upload import FormReader
+from api.web.bodies.form_upload import FormReader
 
 TYPE = b"multipart/form-data; boundary=XXX"
 

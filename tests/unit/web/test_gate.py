@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.access import ANONYMOUS, LOCAL, Credential, Principal, Role, current_principal, granted_by
+from api.domain.access.principal import ANONYMOUS, LOCAL, Credential, Principal, Role, current_principal, granted_by
 from api.errors import (
     Forbidden,
     KeyInAddress,
@@ -14,8 +14,8 @@ from api.errors import (
     Unauthenticated,
     WrongTicket,
 )
-from api.util.caller import REQUEST_PRINCIPAL
-from api.util.key_format import new_key
+from api.util.http.caller import REQUEST_PRINCIPAL
+from api.util.text.key_format import new_key
 from api.web.gate import Caller, Gate, asking
 from tests.unit.web.gates import (
     COOKIE,

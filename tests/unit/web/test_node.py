@@ -9,9 +9,9 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from api.domain.system import Health
+from api.domain.machines.system import Health
 from api.util.clock import FakeClock
-from api.util.documents import Address, Document, DocumentTable
+from api.util.http.documents import Address, Document, DocumentTable
 from api.web.guard import HostPolicy
 from api.web.node import NodeShell
 from api.web.protocol import HTTPProtocol

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.web.openapi_components import open_response_enums, require_response_fields
+from api.web.openapi.components import open_response_enums, require_response_fields
 
 
 def reference(name: str) -> dict[str, Any]:

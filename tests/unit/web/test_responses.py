@@ -3,7 +3,7 @@ import json
 import pytest
 
 from api.errors import GPUBusy
-from api.util.ids import current_request_id
+from api.util.text.ids import current_request_id
 from api.web.responses import FILE, answer, answer_bytes, answer_error, answer_file
 
 

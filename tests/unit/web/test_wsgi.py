@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.web.body import FlaskRunner, WSGIResponse
+from api.web.bodies.body import FlaskRunner, WSGIResponse
 from tests.api.client import scope
 
 

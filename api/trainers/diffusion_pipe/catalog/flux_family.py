@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from api.domain.catalog import ComponentNeed, ModelVariant
+from api.domain.models.base_model import ComponentNeed, ModelVariant
 from api.trainers.diffusion_pipe.catalog.parts import (
     FLUX2_VAE,
     FLUX_AE,

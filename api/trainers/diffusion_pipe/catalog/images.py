@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from api.domain.catalog import ModelVariant
+from api.domain.models.base_model import ModelVariant
 from api.trainers.diffusion_pipe.catalog.parts import (
     BYT5,
     FLUX2_VAE,

@@ -1,6 +1,6 @@
 """Components that several model types share, and helpers to declare components."""
 
-from api.domain.catalog import ComponentNeed, FileSource, Origin
+from api.domain.models.base_model import ComponentNeed, FileSource, Origin
 
 #: The origin of a size.
 H, D, U = Origin.FILE_PAGE, Origin.TRAINER_DOCS, Origin.UNVERIFIED

@@ -7,7 +7,7 @@ The title says so if the memory is an estimate.
 from collections.abc import Mapping
 from typing import Any
 
-from api.domain.catalog import Precision, Preset
+from api.domain.models.base_model import Precision, Preset
 
 #: From the trainer's examples for 24 GB.
 _EXPANDABLE = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from api.domain.catalog import CatalogModel, Medium, ModelVariant
-from api.domain.model_memory import MODEL_MEMORY, ModelType
+from api.domain.models.base_model import CatalogModel, Medium, ModelVariant
+from api.domain.models.model_memory import MODEL_MEMORY, ModelType
 from api.trainers.diffusion_pipe.catalog.flux_family import FLUX_FAMILY
 from api.trainers.diffusion_pipe.catalog.images import IMAGES
 from api.trainers.diffusion_pipe.catalog.videos import VIDEOS
-from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.slots_check import loadable
-from api.trainers.diffusion_pipe.weights_check import most_swapped
+from api.trainers.diffusion_pipe.checks.slots_check import loadable
+from api.trainers.diffusion_pipe.checks.weights_check import most_swapped
+from api.trainers.diffusion_pipe.models.model_types import MODELS
 
 _VARIANTS = {**FLUX_FAMILY, **IMAGES, **VIDEOS}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from api.domain.catalog import ComponentNeed, FileSource, ModelVariant, Origin
+from api.domain.models.base_model import ComponentNeed, FileSource, ModelVariant, Origin
 from api.trainers.diffusion_pipe.catalog.parts import BYT5, OLD_T5, QWEN_VL, D, H, U, diffusers, need, source
 
 _SPLIT = "split_files"

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock
 
-from api.domain.installation import InstallationProblem, ProblemSeverity, TrainerInstallation
+from api.domain.machines.installation import InstallationProblem, ProblemSeverity, TrainerInstallation
 from api.domain.reason import Reason
 from api.errors import Finding
 from api.executors.bounded_program import ProgramOutput, run_bounded
-from api.trainers.diffusion_pipe.checkout import find_git_directory, read_commit
+from api.trainers.diffusion_pipe.config.checkout import find_git_directory, read_commit
+from api.trainers.diffusion_pipe.config.trainer_code import TrainerCode, read_code
 from api.trainers.diffusion_pipe.installation import program
 from api.trainers.diffusion_pipe.installation.facts import read_facts
 from api.trainers.diffusion_pipe.installation.problems import (
@@ -23,10 +24,9 @@ from api.trainers.diffusion_pipe.installation.problems import (
     find_problems,
 )
 from api.trainers.diffusion_pipe.installation.submodules import counts_frames, find_named, list_paths, read_submodules
-from api.trainers.diffusion_pipe.trainer_code import TrainerCode, read_code
 from api.util.clock import Clock
-from api.util.masking import mask_secrets
 from api.util.periodic import PeriodicThread
+from api.util.text.masking import mask_secrets
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.trainers.diffusion_pipe.installation import program
-from api.util.masking import mask_secrets
+from api.util.text.masking import mask_secrets
 
 _MAX_CHARACTERS, _MAX_ARCHITECTURES = 300, 100
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.domain.installation import InstallationProblem, ProblemSeverity, Submodule, SubmoduleState
+from api.domain.machines.installation import InstallationProblem, ProblemSeverity, Submodule, SubmoduleState
 from api.errors import Finding
 from api.trainers.diffusion_pipe.catalog.table import NEEDS
+from api.trainers.diffusion_pipe.config.trainer_code import TrainerCode
 from api.trainers.diffusion_pipe.installation.facts import InterpreterFacts
 from api.trainers.diffusion_pipe.installation.submodules import COMFYUI
-from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.trainer_code import TrainerCode
+from api.trainers.diffusion_pipe.models.model_types import MODELS
 
 #: The oldest Python with sqlite3's `autocommit`, which the trainer's cache uses: an older one hangs while caching.
 OLDEST_PYTHON = (3, 12)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from api.domain.installation import Submodule, SubmoduleState
-from api.trainers.diffusion_pipe.checkout import find_git_directory, parse, read_bytes, read_commit
+from api.domain.machines.installation import Submodule, SubmoduleState
+from api.trainers.diffusion_pipe.config.checkout import find_git_directory, parse, read_bytes, read_commit
 
 #: Most bytes read of an index, and of a text.
 _MAX_INDEX_BYTES, _MAX_BYTES = 16 * 1024 * 1024, 1024 * 1024

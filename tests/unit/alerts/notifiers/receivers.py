@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from api.alerts.notifiers.notifier import OutboundMessage
-from api.domain.channel import AlertSnapshot
-from api.domain.event import Severity
+from api.alerts.delivery.notifiers.notifier import OutboundMessage
+from api.domain.alerts.channel import AlertSnapshot
+from api.domain.machines.gpu_event import Severity
 
 Answer = Callable[[socket.socket], None]
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from api.alerts.notifiers.addresses import AddressGuard
-from api.alerts.notifiers.apprise_channel import AppriseNotifier
-from api.alerts.notifiers.notifier import Delivered, OutboundMessage, page_link
-from api.domain.channel import ChannelSecret, ChannelSettings
-from api.domain.event import Severity
+from api.alerts.delivery.notifiers.addresses import AddressGuard
+from api.alerts.delivery.notifiers.apprise_channel import AppriseNotifier
+from api.alerts.delivery.notifiers.notifier import Delivered, OutboundMessage, page_link
+from api.domain.alerts.channel import ChannelSecret, ChannelSettings
+from api.domain.machines.gpu_event import Severity
+from tests.unit.alerts.delivery.test_messages import over, snapshot
 from tests.unit.alerts.notifiers.receivers import message, receiving, status
-from tests.unit.alerts.test_messages import over, snapshot
 
 LOCAL = AppriseNotifier(AddressGuard.of(["127.0.0.0/8"]))
 PAGERDUTY = f"pagerduty://{'a' * 20}@{'b' * 32}"

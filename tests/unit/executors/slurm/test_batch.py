@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.training import TrainingRequest
+from api.domain.tasks.training import TrainingRequest
 from api.executors.slurm.batch import choose_port, place_argv, place_environment, prepare, wait
-from api.trainers.diffusion_pipe.plan import build_command
+from api.trainers.diffusion_pipe.plan.plan import build_command
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Command, Launch
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.cluster_options import ClusterOptions
+from api.domain.tasks.cluster_options import ClusterOptions
 from api.executors.executor import AttemptRef, EarlyJob, EarlyJobRequest, Phase, StopOrder, Submission
 from api.executors.local import LocalExecutor
 from api.executors.slurm.executor import SlurmExecutor

@@ -3,7 +3,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from api.domain.cluster_options import ClusterOptions
+from api.domain.tasks.cluster_options import ClusterOptions
 from api.executors.executor import AttemptRef, Submission
 from api.executors.slurm.request import describe_job, write_script
 from api.executors.slurm.storage_check import write_mark

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.domain.cluster_options import ClusterOptions
+from api.domain.tasks.cluster_options import ClusterOptions
 from api.executors.executor import AttemptRef, EngineFull, EngineRejected, EngineUnavailable, Phase
 from api.executors.local import LocalExecutor
 from api.executors.slurm import submitter as module

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.domain.dataset import MediaKind
-from api.domain.media import MediaProblem, MediaSource
+from api.domain.datasets.dataset import MediaKind
+from api.domain.datasets.media import MediaProblem, MediaSource
 from api.errors import DecoderBusy
 from api.files.media import decoder as module
 from api.files.media.decoder import MediaDecoder

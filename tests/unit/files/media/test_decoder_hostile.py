@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.domain.dataset import MediaFacts
-from api.domain.media import MediaSource, Recipe
+from api.domain.datasets.dataset import MediaFacts
+from api.domain.datasets.media import MediaSource, Recipe
 from api.files.media.decoder import MediaDecoder
 from tests.unit.files.media.hostile import hostile, whole_files
 from tests.unit.files.media.samples import picture

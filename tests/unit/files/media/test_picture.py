@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from api.domain.media import Recipe
+from api.domain.datasets.media import Recipe
 from api.files.media.picture import Undrawable, as_trained, thumbnail
 from tests.unit.files.media.samples import picture, write_clip
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from api.domain.dataset import MediaKind
-from api.domain.media import MediaProblem
+from api.domain.datasets.dataset import MediaKind
+from api.domain.datasets.media import MediaProblem
 from api.files.media import probe as module
 from api.files.media.probe import MAX_PIXELS, probe
 from tests.unit.files.media.samples import cut_by_edit_list, damaged_png, picture, write_clip

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from api.domain.weights import AdapterKind
+from api.domain.models.weights import AdapterKind
 from api.files.weights.adapters import read_adapter
 from api.files.weights.header import Header
 from tests.patience import BUSY_SECONDS

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.weights import FileForm, Quantisation
+from api.domain.models.weights import FileForm, Quantisation
 from api.files.weights.examination import detect_form, examine
 from tests.unit.files.weights.stand_ins import STAND_INS, header_bytes, write_stand_in
 

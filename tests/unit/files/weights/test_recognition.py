@@ -1,6 +1,6 @@
 import pytest
 
-from api.domain.weights import Quantisation
+from api.domain.models.weights import Quantisation
 from api.files.weights.header import Header
 from api.files.weights.recognition import read_quantisation, recognise
 

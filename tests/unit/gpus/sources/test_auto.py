@@ -1,8 +1,8 @@
 import pytest
 
-from api.domain.reading import SourceName, XidEvent
-from api.gpus.registration_store import MemoryRegistrations
+from api.domain.machines.reading import SourceName, XidEvent
 from api.gpus.service import GPUService
+from api.gpus.sharing.registration_store import MemoryRegistrations
 from api.gpus.sources.auto import AbsentSource, AutoSource
 from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
 from api.util.clock import FakeClock

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.domain.reading import GPUVitals, SourceName
-from api.domain.task import RegisteredTask, TaskType
+from api.domain.machines.reading import GPUVitals, SourceName
+from api.domain.tasks.task import RegisteredTask, TaskType
 from api.gpus.sources import host
 from api.gpus.sources.boards import parse_boards
 from api.gpus.sources.simulated import SimulatedSource

@@ -1,6 +1,6 @@
 import pytest
 
-from api.domain.reading import FaultKind, GPUVitals
+from api.domain.machines.reading import FaultKind, GPUVitals
 from api.gpus.sources.boards import parse_boards
 from api.gpus.sources.simulated import SimulatedSource
 from api.gpus.sources.simulated_events import SimulatedEvent, SimulatedFault, parse_events

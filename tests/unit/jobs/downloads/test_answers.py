@@ -3,8 +3,8 @@ import json
 import httpx
 import pytest
 
-from api.domain.cause import CauseCode
 from api.domain.reason import code_of
+from api.domain.tasks.cause import CauseCode
 from api.jobs.downloads.answers import judge_answer, name_in, quote, read_reason
 from api.jobs.errors import JobFailed
 

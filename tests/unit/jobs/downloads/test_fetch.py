@@ -9,14 +9,14 @@ from typing import IO, Any
 
 import pytest
 
-from api.domain.cause import CauseCode
+from api.domain.tasks.cause import CauseCode
 from api.jobs.downloads import fetch as fetch_module
 from api.jobs.downloads.allowance import INCOMING
 from api.jobs.downloads.answers import LONGEST_WAIT, PATIENCE_SECONDS
 from api.jobs.downloads.fetch import FetchContext, RemoteFile, check_content, fetch
 from api.jobs.downloads.http import open_client
 from api.jobs.errors import JobFailed, StopRequested
-from api.util.addresses import ReachableHosts
+from api.util.http.addresses import ReachableHosts
 from tests.lengths import length
 from tests.local_hub import LocalHub, cutting, running_hub
 from tests.unit.files.weights.stand_ins import STAND_INS, header_bytes, write_stand_in

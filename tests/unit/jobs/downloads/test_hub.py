@@ -5,13 +5,13 @@ from typing import Any
 import httpx
 import pytest
 
-from api.domain.cause import CauseCode
+from api.domain.tasks.cause import CauseCode
 from api.jobs.downloads.answers import LONGEST_WAIT, PATIENCE_SECONDS
 from api.jobs.downloads.http import open_client
 from api.jobs.downloads.hub import Hub
 from api.jobs.downloads.request import RepositoryRequest
 from api.jobs.errors import JobFailed, StopRequested
-from api.util.addresses import ReachableHosts
+from api.util.http.addresses import ReachableHosts
 from tests.local_hub import REVISION, LocalHub, running_hub
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.captioning import CaptionSettings
+from api.domain.datasets.captioning import CaptionSettings
 from api.jobs.kinds import CAPTIONING_JOB
 from api.jobs.preprocessing.work import WorkItem
 from tests.media import picture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.media_settings import MediaSettings
+from api.domain.datasets.media_settings import MediaSettings
 from api.jobs.errors import JobFailed, StopRequested
 from api.jobs.preprocessing.children import ItemChild, write_record
 from api.jobs.preprocessing.item_work import ItemWork

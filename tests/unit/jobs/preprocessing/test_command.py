@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.captioning import CaptionSettings
+from api.domain.datasets.captioning import CaptionSettings
 from api.jobs.errors import StopRequested
 from api.jobs.preprocessing.vision import MAX_ANSWER, CaptionCommand, Refused, Unreachable
 from tests.patience import BUSY_SECONDS

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from api.domain.media_settings import MediaSettings, Rectangle
+from api.domain.datasets.media_settings import MediaSettings, Rectangle
 from api.jobs.preprocessing.images import make_image, make_side_image, open_image, save_first_frame
 from api.jobs.preprocessing.recipe import Geometry
 from api.jobs.preprocessing.work import Made

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.media_settings import Cut, CutBy, FirstFrame, MediaSettings
+from api.domain.datasets.media_settings import Cut, CutBy, FirstFrame, MediaSettings
 from api.jobs.preprocessing.item_work import ItemWork
 from api.jobs.preprocessing.work import Record, WorkItem
 from tests.media import clip, frames_in, picture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.media_settings import Cut, CutBy, MediaSettings
+from api.domain.datasets.media_settings import Cut, CutBy, MediaSettings
 from api.jobs.kinds import PREPROCESSING_JOB
 from api.jobs.preprocessing.work import WorkItem
 from tests.media import clip, picture

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.domain.media_settings import Cut, CutBy, MediaSettings, Rectangle
+from api.domain.datasets.media_settings import Cut, CutBy, MediaSettings, Rectangle
 from api.jobs.preprocessing.recipe import (
     Geometry,
     NothingLeft,

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from api.domain.media_settings import Rectangle
+from api.domain.datasets.media_settings import Rectangle
 from api.jobs.preprocessing.recipe import Geometry
 from api.jobs.preprocessing.videos import NoVideo, find_scenes, open_video, read_facts, read_first, retimed, write_video
 from tests.media import brightness, clip, frames_in

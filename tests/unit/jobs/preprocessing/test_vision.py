@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.captioning import CaptionSettings
+from api.domain.datasets.captioning import CaptionSettings
 from api.jobs.preprocessing import vision
 from api.jobs.preprocessing.vision import Refused, Unreachable, VisionModel
 from tests.hostile_servers import HOSTILE, Answer, serving

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.domain.media_settings import Cut, CutBy, FirstFrame, MediaSettings, Rectangle
+from api.domain.datasets.media_settings import Cut, CutBy, FirstFrame, MediaSettings, Rectangle
 from api.jobs.preprocessing.work import Made, Record, key_of, read_record
 
 EVERYTHING = MediaSettings(

@@ -9,7 +9,7 @@ from api.jobs.downloads.http import open_client
 from api.jobs.pushes.failures import SingleTryClient
 from api.jobs.pushes.publish import Publisher
 from api.jobs.pushes.request import CARD, CARD_MARK, CardRule, PushedFile, PushRequest
-from api.util.addresses import ReachableHosts
+from api.util.http.addresses import ReachableHosts
 from tests.local_hub import LocalHub
 
 TOKEN = "hf_planted_0123456789"

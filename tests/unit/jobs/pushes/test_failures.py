@@ -5,7 +5,7 @@ import pytest
 from huggingface_hub.errors import HFValidationError
 
 from api.jobs.pushes.failures import HubTrouble, explain, is_final, requested_wait
-from api.util.addresses import PrivateAddress
+from api.util.http.addresses import PrivateAddress
 from tests.local_hub import LocalHub
 from tests.unit.jobs.pushes.builders import TOKEN, request_for
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from api.domain.training import EventKind, TaskEvent, TaskStatus
+from api.domain.tasks.training import EventKind, TaskEvent, TaskStatus
 from api.errors import TaskNotFound
 from api.events.stream import create_task_stream
 from api.logs.stream_output import FakePiece, FakeTaskOutput

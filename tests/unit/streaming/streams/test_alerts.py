@@ -1,5 +1,5 @@
 from api.alerts.stream import create_alerts_stream
-from api.domain.read_scope import ReadScope, seeing
+from api.domain.access.read_scope import ReadScope, seeing
 from api.streaming.addresses import StreamRequest
 from api.streaming.broker import Broker
 from api.streaming.models import Message, MessageType, Topic

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from api.domain.read_scope import ReadScope
+from api.domain.access.read_scope import ReadScope
 from api.errors import NodeNotFound
 from api.gpus.stream import QUEUE_SNAPSHOTS, create_gpu_stream, snapshot_message
 from api.streaming.addresses import StreamRequest

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from api.domain.log import LogEnd
-from api.domain.training import TaskStatus
+from api.domain.tasks.training import TaskStatus
 from api.errors import TaskNotFound
 from api.logs import feed as log_feed
 from api.logs.batches import LogBatch

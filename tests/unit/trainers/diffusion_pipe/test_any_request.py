@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.domain.training import GPURequest, TrainingRequest
-from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, TOP
-from api.trainers.diffusion_pipe.model_types import MODELS
+from api.domain.tasks.training import GPURequest, TrainingRequest
+from api.trainers.diffusion_pipe.config.keys import ADAPTER, DATASET, DIRECTORY, MODEL, TOP
+from api.trainers.diffusion_pipe.models.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from tests.lengths import length
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_trainer

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from api.trainers.diffusion_pipe.weights_check import check_candidate
+from api.trainers.diffusion_pipe.checks.weights_check import check_candidate
 from tests.unit.files.weights.stand_ins import STAND_INS, Shapes, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import PICKLE, Case
 

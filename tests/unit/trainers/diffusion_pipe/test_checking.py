@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.training import GPURequest
+from api.domain.tasks.training import GPURequest
 from api.trainers import media
 from api.trainers.trainer import Launch
 from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.training import ResumeOptions
-from api.trainers.diffusion_pipe.checkout import TORCH_FILE
+from api.domain.tasks.training import ResumeOptions
+from api.trainers.diffusion_pipe.config.checkout import TORCH_FILE
 from tests.unit.trainers.diffusion_pipe.builders import PYTHON, TextCase, launch, prepare
 from tests.unit.trainers.diffusion_pipe.installation.sample_installation import SampleInstallation
 

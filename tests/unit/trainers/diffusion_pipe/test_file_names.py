@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.slots_check import check_file_name
+from api.trainers.diffusion_pipe.checks.slots_check import check_file_name
+from api.trainers.diffusion_pipe.config.findings import Findings
 
 
 @pytest.mark.parametrize(

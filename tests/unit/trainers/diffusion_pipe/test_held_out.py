@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.training import GPURequest, TrainingRequest
+from api.domain.tasks.training import GPURequest, TrainingRequest
 from api.errors import Finding
 from api.trainers.toml_text import write
 from api.trainers.trainer import Check

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from api.domain.measured_memory import MemoryFacts, MemorySize
-from api.trainers.diffusion_pipe.batches import Batches
+from api.domain.tasks.measured_memory import MemoryFacts, MemorySize
+from api.trainers.diffusion_pipe.dataset.batches import Batches
 from api.trainers.diffusion_pipe.memory_facts import sizes_of
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import Case, write_image, write_safetensors, write_video

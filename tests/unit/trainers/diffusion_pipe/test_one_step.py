@@ -4,9 +4,9 @@ import tomllib
 
 import pytest
 
-from api.domain.training import TrainingRequest
+from api.domain.tasks.training import TrainingRequest
 from api.errors import ExportUnsupported
-from api.trainers.diffusion_pipe.rehearsal import one_step
+from api.trainers.diffusion_pipe.plan.rehearsal import one_step
 
 TEXT = """
 # my settings

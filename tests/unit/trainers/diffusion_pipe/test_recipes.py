@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
-from api.domain.dataset import MediaFacts, MediaKind
-from api.domain.media import MediaProbe, Recipe
+from api.domain.datasets.dataset import MediaFacts, MediaKind
+from api.domain.datasets.media import MediaProbe, Recipe
 from api.errors import Invalid
 from api.trainers.trainer import DatasetFile, DatasetSetup
 from tests.unit.files.media.samples import picture
 from tests.unit.trainers.diffusion_pipe.builders import make_trainer
-from tests.unit.trainers.diffusion_pipe.test_preview import clip, image
+from tests.unit.trainers.diffusion_pipe.plan.test_preview import clip, image
 
 
 def recipes(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.trainers.diffusion_pipe.checkout import parse, read_bytes
-from api.trainers.diffusion_pipe.trainer_code import read_code
+from api.trainers.diffusion_pipe.config.checkout import parse, read_bytes
+from api.trainers.diffusion_pipe.config.trainer_code import read_code
 
 
 def test_longer_file_is_not_read(tmp_path: Path):

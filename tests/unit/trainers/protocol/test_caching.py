@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.domain.dataset_cache import CacheState, PlannedCache
-from api.domain.progress import Stage
-from api.domain.training import TrainingPlan
+from api.domain.datasets.dataset_cache import CacheState, PlannedCache
+from api.domain.tasks.progress import Stage
+from api.domain.tasks.training import TrainingPlan
 from api.trainers.protocol.caching import CacheReader, find_gap, has_ended_caching
-from api.trainers.protocol.run import RunProtocol
+from api.trainers.protocol_trainer import RunProtocol
 
 
 def create(counts_items: bool = True) -> CacheReader:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.training import ResumePoint
+from api.domain.tasks.training import ResumePoint
 from api.trainers.protocol.checkpoints import (
     delete_hidden,
     find_resume_point,
@@ -229,7 +229,7 @@ def test_checkpoint_with_an_impossible_time_is_listed(tmp_path: Path):
 
 
 def test_run_directory_with_too_many_entries_is_listed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("api.util.foreign_trees.list_names.__defaults__", (3, 5))
+    monkeypatch.setattr("api.util.files.foreign_trees.list_names.__defaults__", (3, 5))
     for step in range(20):
         write(tmp_path, step + 1)
     assert 0 < len(list_checkpoints(tmp_path)) <= 5

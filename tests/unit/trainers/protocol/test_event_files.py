@@ -8,7 +8,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from api.domain.progress import Point
+from api.domain.tasks.progress import Point
 from api.trainers.protocol.event_files import LONGEST_READ, MAX_TAGS, EventFileTail
 from tests.faults import Faults
 

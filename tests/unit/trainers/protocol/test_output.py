@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.domain.progress import Point, Stage
-from api.domain.training import ResumePoint, TrainingPlan
+from api.domain.tasks.progress import Point, Stage
+from api.domain.tasks.training import ResumePoint, TrainingPlan
 from api.trainers.protocol.output import LatestMedian, OutputReader
-from api.trainers.protocol.run import RunProtocol
-from api.util.foreign_files import MAX_BYTES
+from api.trainers.protocol_trainer import RunProtocol
+from api.util.files.foreign_files import MAX_BYTES
 
 LEARNING_RATE_LINE = (
     "[2026-07-30 09:16:29,681] [INFO] [logging.py:123:log_dist] [Rank 0] step=17, skipped=0, lr=[1e-06], mom=[0.0]"

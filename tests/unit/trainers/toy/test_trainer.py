@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.domain.training import GPURequest, ResumeOptions, TrainingRequest
+from api.domain.tasks.training import GPURequest, ResumeOptions, TrainingRequest
 from api.trainers.toy.settings import TABLES, TOP
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Check, Launch, Trainer

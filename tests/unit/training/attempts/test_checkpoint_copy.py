@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.training import PlannedExport
+from api.domain.tasks.training import PlannedExport
 from api.trainers.toy.trainer import Toy
 from api.training.attempts.checkpoint_copy import COPIED_RUN, copy_checkpoint
 from api.training.attempts.outcomes import CannotStart

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from api.db.tables import tasks
-from api.domain.cause import CauseCode
-from api.domain.lease import LeaseKind
-from api.domain.progress import Progress, Stage
-from api.domain.reading import FaultKind
-from api.domain.task import TaskType
-from api.domain.training import EventKind, TaskStatus
+from api.domain.machines.lease import LeaseKind
+from api.domain.machines.reading import FaultKind
+from api.domain.tasks.cause import CauseCode
+from api.domain.tasks.progress import Progress, Stage
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import EventKind, TaskStatus
 from api.gpus.sources.source import GPUFault
 from api.jobs.kinds import DOWNLOAD_JOB
 from api.jobs.trainer import JobTrainer

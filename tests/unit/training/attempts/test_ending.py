@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy import update
 
 from api.db.tables import tasks
-from api.domain.cause import CauseCode
-from api.domain.lease import LeaseKind, LeaseState
-from api.domain.measured_memory import MemoryFacts, MemorySize, PlannedMemory
-from api.domain.rehearsal import PlannedRehearsal
-from api.domain.task import TaskType
-from api.domain.training import EventKind, TaskStatus
+from api.domain.machines.lease import LeaseKind, LeaseState
+from api.domain.tasks.cause import CauseCode
+from api.domain.tasks.measured_memory import MemoryFacts, MemorySize, PlannedMemory
+from api.domain.tasks.rehearsal import PlannedRehearsal
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import EventKind, TaskStatus
 from api.executors.fake import outcome
-from api.gpus.judgement import DRAINING_SECONDS
-from api.training.attempts.watch import AttemptWatch
+from api.gpus.health.judgement import DRAINING_SECONDS
+from api.training.attempts.watch.watch import AttemptWatch
 from api.training.measured_memory import MemoryRunStore
 from tests.unit.builders import process
 from tests.unit.trainings import PROCESS, TrainingMachine, steps

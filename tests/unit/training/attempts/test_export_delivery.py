@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.task import TaskType
-from api.domain.training import PlannedExport, TrainingTask
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import PlannedExport, TrainingTask
 from api.jobs.exports.request import MARK
 from api.training.attempts.checkpoint_copy import COPIED_RUN
 from api.training.attempts.export_delivery import ExportDelivery
 from api.training.attempts.task_results import TaskResult
-from api.training.retention import find_models
+from api.training.retention.service import find_models
 from tests.unit.trainings import TrainingMachine
 
 RUN, FILE = "20260101_00-00-00", "adapter_model.safetensors"

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.event import EventType
-from api.domain.gpu import GPUStatus
-from api.domain.task import ProcessIdentity
-from api.domain.training import TaskStatus
+from api.domain.machines.gpu import GPUStatus
+from api.domain.machines.gpu_event import EventType
+from api.domain.tasks.task import ProcessIdentity
+from api.domain.tasks.training import TaskStatus
 from api.errors import OrphanNotFound
 from api.executors.executor import AttemptRef, LivingAttempt
-from api.gpus.judgement import DRAINING_SECONDS
+from api.gpus.health.judgement import DRAINING_SECONDS
 from tests.unit.builders import process, uuid_of
 from tests.unit.trainings import PROCESS, TrainingMachine
 
@@ -28,7 +28,7 @@ def running_attempt(machine: TrainingMachine, task_id: str, *gpus: int, supervis
 
 def check_orphans(machine: TrainingMachine, *found: LivingAttempt) -> None:
     machine.executor.finds(*found)
-    machine.parts.orphans.check_soon()
+    machine.parts.services.orphans.check_soon()
     machine.train()
 
 
@@ -37,7 +37,10 @@ def statuses(machine: TrainingMachine) -> list[GPUStatus]:
 
 
 def quarantined(machine: TrainingMachine) -> list[str]:
-    return [lease.resource for lease in machine.parts.orphans._store.quarantined(machine.parts.orphans._token)]
+    return [
+        lease.resource
+        for lease in machine.parts.services.orphans._store.quarantined(machine.parts.services.orphans._token)
+    ]
 
 
 def test_gpus_of_an_orphan_are_busy_and_the_reason_says_how_to_stop_it(machine: TrainingMachine):
@@ -51,7 +54,7 @@ def test_gpus_of_an_orphan_are_busy_and_the_reason_says_how_to_stop_it(machine: 
 def test_gpus_that_an_orphan_uses_are_quarantined_whatever_its_record_says(machine: TrainingMachine):
     machine.executor.uses_gpus("x.1", uuid_of(0), uuid_of(2))
     check_orphans(machine, running_attempt(machine, "x", 0))
-    assert [orphan.gpu_ids for orphan in machine.parts.orphans.list()] == [(0, 2)]
+    assert [orphan.gpu_ids for orphan in machine.parts.services.orphans.list()] == [(0, 2)]
 
 
 def test_gpus_are_freed_when_no_process_is_left_and_readings_show_it(machine: TrainingMachine):
@@ -121,27 +124,27 @@ def test_orphan_of_a_queued_task_is_adopted(machine: TrainingMachine):
     check_orphans(machine, running_attempt(machine, "a", 3))
     assert (machine.status(), machine.attempt().gpu_indices) == (TaskStatus.RUNNING, (3,))
     assert machine.executor.submissions == []
-    assert machine.parts.orphans.list() == ()
+    assert machine.parts.services.orphans.list() == ()
 
 
 def test_known_attempt_is_not_an_orphan(machine: TrainingMachine):
     machine.run()
     check_orphans(machine, running_attempt(machine, "a", 0))
-    assert machine.parts.orphans.list() == ()
+    assert machine.parts.services.orphans.list() == ()
 
 
 @pytest.mark.parametrize("force", [False, True])
 def test_stop_of_an_orphan_requests_a_checkpoint_unless_forced(machine: TrainingMachine, force: bool):
     machine.executor.finds(running_attempt(machine, "x", 1))
     machine.saves(10, task_id="x")
-    machine.parts.orphans.stop("x.1", force)
+    machine.parts.services.orphans.stop("x.1", force)
     ((ref, order),) = machine.executor.orders
     assert (ref.uid, order.signal_file is None, order.checkpoint_seconds == 0.0) == ("x.1", force, force)
 
 
 def test_orphan_without_a_supervisor_gets_one_before_its_stop(machine: TrainingMachine):
     machine.executor.finds(running_attempt(machine, "x", 1, supervisor=False))
-    machine.parts.orphans.stop("x.1", force=True)
+    machine.parts.services.orphans.stop("x.1", force=True)
     assert [submission.has_run for submission in machine.executor.submissions] == [True]
     assert len(machine.executor.orders) == 1
 
@@ -150,7 +153,7 @@ def test_only_an_orphan_can_be_stopped(machine: TrainingMachine):
     machine.run()
     machine.executor.finds(running_attempt(machine, "a", 0))
     with pytest.raises(OrphanNotFound):
-        machine.parts.orphans.stop("a.1", force=True)
+        machine.parts.services.orphans.stop("a.1", force=True)
     assert machine.executor.orders == []
 
 
@@ -158,7 +161,7 @@ def test_orphan_is_named_after_its_directory(machine: TrainingMachine):
     found = running_attempt(machine, "x", 1)
     forged = AttemptRef("y.9", found.ref.directory, Path("/log"))
     machine.executor.finds(LivingAttempt(forged, found.gpu_uuids, None, found.members))
-    assert [orphan.attempt for orphan in machine.parts.orphans.list()] == ["x.1"]
+    assert [orphan.attempt for orphan in machine.parts.services.orphans.list()] == ["x.1"]
 
 
 @pytest.mark.parametrize("place", ["x/attempts/one", "x/attempts/²", "x y/attempts/1", "x/1/1/1"])
@@ -166,7 +169,7 @@ def test_other_directories_are_not_orphans(machine: TrainingMachine, place: str)
     found = running_attempt(machine, "x", 1)
     ref = AttemptRef("x.1", machine.root / "tasks" / place, Path("/log"))
     machine.executor.finds(LivingAttempt(ref, found.gpu_uuids, None, found.members))
-    assert machine.parts.orphans.list() == ()
+    assert machine.parts.services.orphans.list() == ()
 
 
 def test_checks_run_every_thirty_seconds_and_more_often_with_orphans(machine: TrainingMachine):
@@ -191,16 +194,16 @@ def test_executor_can_list_attempts_with_a_directory(machine: TrainingMachine, m
     for name in ("train_a/attempts/1", "train_a/attempts/2", "train_b/output"):
         (machine.files("train_a").root.parent / name).mkdir(parents=True)
     monkeypatch.setattr(machine.executor, "living", lambda root, locate, uids: listed.extend(uids()) or ())
-    machine.parts.orphans.check_soon()
-    machine.parts.orphans.check()
+    machine.parts.services.orphans.check_soon()
+    machine.parts.services.orphans.check()
     assert sorted(listed) == ["train_a.1", "train_a.2"]
 
 
 def test_orphan_without_gpus_is_adopted_by_a_task_that_needs_none(machine: TrainingMachine):
     machine.put_errand("x")
     machine.executor.finds(running_attempt(machine, "x"))
-    machine.parts.orphans.check_soon()
-    machine.parts.orphans.check()
+    machine.parts.services.orphans.check_soon()
+    machine.parts.services.orphans.check()
     assert machine.status("x") is TaskStatus.STARTING
     assert machine.attempt("x").gpu_uuids == ()
 
@@ -208,6 +211,6 @@ def test_orphan_without_gpus_is_adopted_by_a_task_that_needs_none(machine: Train
 def test_orphan_with_unknown_gpus_is_not_adopted_by_a_training(machine: TrainingMachine):
     machine.put("x")
     machine.executor.finds(running_attempt(machine, "x"))
-    machine.parts.orphans.check_soon()
-    machine.parts.orphans.check()
+    machine.parts.services.orphans.check_soon()
+    machine.parts.services.orphans.check()
     assert machine.status("x") is TaskStatus.QUEUED

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.domain.cause import MADE_ROOM, RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
-from api.domain.progress import Progress
 from api.domain.reason import text_of
-from api.domain.training import Checkpoint, StopRung, StopState, TaskStatus, TrainingPlan, TrainingRequest
+from api.domain.tasks.cause import MADE_ROOM, RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
+from api.domain.tasks.progress import Progress
+from api.domain.tasks.training import Checkpoint, StopRung, StopState, TaskStatus, TrainingPlan, TrainingRequest
 from api.executors.fake import outcome
 from api.trainers.toy.trainer import Toy
 from api.training.attempts.outcomes import (

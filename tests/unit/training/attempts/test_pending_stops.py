@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.training import StopState, TaskStatus
+from api.domain.tasks.training import StopState, TaskStatus
 from api.errors import DatabaseUnavailable, StorageFull
 from api.files.disk import DiskReserve
 from api.training.attempts.stopping import STOP_REQUESTED, AttemptStopping, PendingStop, StopTimes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.training import AttemptStatus, TrainingPlan, TrainingRequest
+from api.domain.tasks.training import AttemptStatus, TrainingPlan, TrainingRequest
 from api.files.task_files import TaskStorage
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Command, Launch

@@ -7,14 +7,14 @@ from typing import cast
 
 import pytest
 
-from api.domain.cause import Cause, CauseCode
-from api.domain.training import Attempt, AttemptStatus, EventKind, StopRung, TaskStatus
+from api.domain.tasks.cause import Cause, CauseCode
+from api.domain.tasks.training import Attempt, AttemptStatus, EventKind, StopRung, TaskStatus
 from api.executors.executor import EngineFull, EngineRejected, EngineUnavailable
 from api.executors.fake import outcome
 from api.training.attempts import reconciler
 from api.training.attempts.reconciler import CHANGING_BUDGET_SECONDS, ROUND_BUDGET_SECONDS, Portions
 from api.training.attempts.starter import SUBMISSIONS
-from api.training.attempts.watch import AttemptWatch
+from api.training.attempts.watch.watch import AttemptWatch
 from api.util.clock import FakeClock
 from api.util.measures import attempt_starts, starts
 from tests.unit.observed import observed

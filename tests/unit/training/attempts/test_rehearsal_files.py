@@ -3,9 +3,9 @@
 from sqlalchemy import update
 
 from api.db.tables import tasks
-from api.domain.task import TaskType
-from api.domain.training import TaskStatus
-from api.training.rehearsal_files import RehearsalFiles
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import TaskStatus
+from api.training.retention.rehearsal_files import RehearsalFiles
 from tests.unit.trainings import TrainingMachine
 
 

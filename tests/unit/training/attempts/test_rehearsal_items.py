@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.rehearsal import PlannedRehearsal, RehearsedItem
-from api.domain.training import TrainingRequest
+from api.domain.tasks.rehearsal import PlannedRehearsal, RehearsedItem
+from api.domain.tasks.training import TrainingRequest
 from api.trainers.trainer import ItemFolders, Rehearsal
 from api.training.attempts.preparation import lay_out
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.domain.rehearsal import PlannedRehearsal
+from api.domain.tasks.rehearsal import PlannedRehearsal
 from api.training.attempts.rehearsal_result import count_checkpoints
 
 

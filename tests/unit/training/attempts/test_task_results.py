@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from api.db.database import Database, sqlite_url
-from api.domain.cause import Cause, CauseCode
-from api.domain.task import TaskType
-from api.domain.training import EventKind, TaskStatus
+from api.domain.tasks.cause import Cause, CauseCode
+from api.domain.tasks.task import TaskType
+from api.domain.tasks.training import EventKind, TaskStatus
 from api.executors.fake import outcome
 from api.training.attempts.task_results import FakeTaskResultRecorder, TaskResult
 from api.util.clock import FakeClock

@@ -8,8 +8,8 @@ import pytest
 from api.db.database import Database, sqlite_url
 from api.db.leadership import Leaders, Leadership
 from api.nodes.server_identity import name_scope
-from api.training.attempt_store import ObservedAttempts
 from api.training.attempts.unwatched_attempts import CHECK_SECONDS, QUIET_SECONDS, UnwatchedAttempts
+from api.training.records.attempt_store import ObservedAttempts
 from api.util.clock import FakeClock
 from tests.databases import hurry
 from tests.unit.db.builders import NODE, ROOT, Stores

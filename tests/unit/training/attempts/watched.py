@@ -4,15 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.domain.training import Attempt, AttemptStatus, TrainingPlan, TrainingRequest, TrainingTask
+from api.domain.tasks.training import Attempt, AttemptStatus, TrainingPlan, TrainingRequest, TrainingTask
 from api.executors.executor import AttemptRef
 from api.executors.fake import FakeExecutor
 from api.trainers.toy.trainer import Toy
-from api.training.attempts.series import Stretch
-from api.training.attempts.updates import FakeNews
-from api.training.attempts.watch import AttemptWatch
+from api.training.attempts.watch.series import Stretch
+from api.training.attempts.watch.updates import FakeNews
+from api.training.attempts.watch.watch import AttemptWatch
 from api.training.intake import preview
-from api.training.metrics import read_series
+from api.training.series_views import read_series
 from api.util.clock import FakeClock
 from tests.unit.builders import NOW
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.catalog import ComponentNeed
-from api.domain.weights import Quantisation
+from api.domain.models.base_model import ComponentNeed
+from api.domain.models.weights import Quantisation
 from api.files.weights.recognition import FINGERPRINTS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
-from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
+from api.trainers.diffusion_pipe.models.model_types import MODELS, PathKind
 
 NEEDS = [
     pytest.param(name, need, id=f"{name}-{variant.name}-{need.key}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.installation import InstallationProblem, ProblemSeverity
+from api.domain.machines.installation import InstallationProblem, ProblemSeverity
 from api.trainers.diffusion_pipe.installation.check import AGAIN_SECONDS, InstallationCheck, TrainerLocation
 from api.trainers.diffusion_pipe.installation.problems import GPUNeeds, supports
 from tests.unit.trainers.diffusion_pipe.builders import Case

@@ -1,0 +1,1 @@
+"""Notifications: planned, bundled in the outbox, sent to channels."""

@@ -1,0 +1,1 @@
+"""The facts on which rules are evaluated."""

@@ -1,0 +1,1 @@
+"""Alerts, rules, channels and notifications in the database."""

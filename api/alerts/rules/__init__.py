@@ -1,0 +1,1 @@
+"""The rules: built-in and custom ones."""

@@ -1,0 +1,1 @@
+"""Base models: the model types with their local files, and presets."""

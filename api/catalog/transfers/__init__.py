@@ -1,0 +1,1 @@
+"""Downloads of models, and pushes to a hub."""

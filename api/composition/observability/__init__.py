@@ -1,0 +1,1 @@
+"""Metrics of the process, traces, and the transport of deliveries."""

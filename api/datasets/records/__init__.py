@@ -1,0 +1,1 @@
+"""Datasets, versions, items and uploads in the database."""

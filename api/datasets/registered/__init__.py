@@ -1,0 +1,1 @@
+"""Directories on the server that are used in place as datasets."""

@@ -1,0 +1,1 @@
+"""Versions: references to them, splits, exports and imports."""

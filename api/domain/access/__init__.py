@@ -1,0 +1,1 @@
+"""Values about principals, permissions and the audit."""

@@ -1,0 +1,1 @@
+"""Values about base models and weight files."""

@@ -1,0 +1,1 @@
+"""Values about tasks and trainings."""

@@ -1,0 +1,1 @@
+"""The state and health of GPUs, judged from readings and Xid errors."""

@@ -1,0 +1,1 @@
+"""The GPU metrics of /metrics."""

@@ -1,0 +1,1 @@
+"""Power limits of GPUs, and the energy that tasks use."""

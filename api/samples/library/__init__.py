@@ -1,0 +1,1 @@
+"""Samples of the versions in the library."""

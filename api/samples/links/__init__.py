@@ -1,0 +1,1 @@
+"""Links to saved models and library models in the LoRA directories of ComfyUI."""

@@ -1,0 +1,1 @@
+"""Sample sets and workflows that users save and share."""

@@ -1,0 +1,1 @@
+"""The trainer's configuration: keys, documents, files."""

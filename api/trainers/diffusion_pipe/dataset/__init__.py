@@ -1,0 +1,1 @@
+"""The trainer's arithmetic of datasets: buckets, batches, steps."""

@@ -1,0 +1,1 @@
+"""Why attempts fail: causes, recognised from the last lines of a log."""

@@ -1,0 +1,1 @@
+"""Follow running attempts: their log, progress and series."""

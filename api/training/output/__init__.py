@@ -1,0 +1,1 @@
+"""What trainings write: artifacts, checkpoints, saved models, and exports of them."""

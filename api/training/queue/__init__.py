@@ -1,0 +1,1 @@
+"""The queue: which task starts when, on which GPUs, and why the others wait."""

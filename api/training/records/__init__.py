@@ -1,0 +1,1 @@
+"""Tasks and attempts in the database: every statement about them."""

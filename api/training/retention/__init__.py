@@ -1,0 +1,1 @@
+"""Retention: which saved models and checkpoints stay."""

@@ -1,0 +1,1 @@
+"""The schedule: the weekly windows in which trainings may run."""

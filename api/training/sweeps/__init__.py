@@ -1,0 +1,1 @@
+"""Sweeps: one request with several values."""

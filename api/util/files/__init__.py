@@ -1,0 +1,1 @@
+"""Access to files that others write, and paths."""

@@ -1,0 +1,1 @@
+"""Requests and responses: bounds, pages, validation, the envelope."""

@@ -1,0 +1,1 @@
+"""Texts: formats, masks, names, parsers."""
