@@ -12,7 +12,7 @@ from tests.unit.access.credentials import Credentials
 
 
 @pytest.fixture
-def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
+def sqlite(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
     shutil.copy(migrated_file, tmp_path / "database.sqlite")
     made = Database(sqlite_url(tmp_path / "database.sqlite"))
     yield made
@@ -20,8 +20,8 @@ def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def store(database: Database) -> CredentialStore:
-    return CredentialStore(database)
+def store(sqlite: Database) -> CredentialStore:
+    return CredentialStore(sqlite)
 
 
 @pytest.fixture

@@ -89,8 +89,8 @@ def provider(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Provider:
 
 
 @pytest.fixture
-def sign_ins(provider: Provider, database: Database, clock: FakeClock) -> OIDC:
-    return OIDC(SETTINGS, SignInStore(database), clock)
+def sign_ins(provider: Provider, sqlite: Database, clock: FakeClock) -> OIDC:
+    return OIDC(SETTINGS, SignInStore(sqlite), clock)
 
 
 class StartedSignIn:
@@ -158,10 +158,10 @@ def test_highest_role_of_the_groups_counts(started: StartedSignIn, provider: Pro
     assert started.come_back()[0].role is role
 
 
-def test_user_without_a_mapped_group_is_refused(provider: Provider, database: Database, clock: FakeClock):
+def test_user_without_a_mapped_group_is_refused(provider: Provider, sqlite: Database, clock: FakeClock):
     only_team = OIDC(
         OIDCSettings(ISSUER, "us", None, "openid", "email", "groups", (("team", Role.TRAINER),)),
-        SignInStore(database),
+        SignInStore(sqlite),
         clock,
     )
     started = StartedSignIn(only_team)
@@ -288,12 +288,12 @@ def peak_memory_mb() -> float:
 
 @pytest.mark.parametrize("answer", HOSTILE)
 def test_hostile_discovery_document_costs_little_time_and_memory(
-    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: Answer
+    sqlite: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ):
     monkeypatch.setattr(module, "PROVIDER_SECONDS", 0.3)
     began, before = time.monotonic(), peak_memory_mb()
     with serving(answer) as issuer:
-        sign_ins = OIDC(replace(SETTINGS, issuer=issuer), SignInStore(database), clock)
+        sign_ins = OIDC(replace(SETTINGS, issuer=issuer), SignInStore(sqlite), clock)
         with refused("the provider cannot be reached"):
             sign_ins.begin(HERE, "/")
     assert time.monotonic() - began < 3 + BUSY_SECONDS
@@ -303,14 +303,14 @@ def test_hostile_discovery_document_costs_little_time_and_memory(
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", HOSTILE)
 def test_hostile_exchange_costs_little_time_and_memory(
-    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: Answer
+    sqlite: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ):
     monkeypatch.setattr(module, "PROVIDER_SECONDS", 0.3)
     provider = Provider(clock)
     began, before = time.monotonic(), peak_memory_mb()
     with serving(answer) as address:
         monkeypatch.setattr(module, "_get", lambda url: {**provider.get(url), "token_endpoint": f"{address}/token"})
-        started = StartedSignIn(OIDC(SETTINGS, SignInStore(database), clock))
+        started = StartedSignIn(OIDC(SETTINGS, SignInStore(sqlite), clock))
         with refused("rejected the code"):
             started.come_back()
     assert time.monotonic() - began < 3 + BUSY_SECONDS
@@ -320,7 +320,7 @@ def test_hostile_exchange_costs_little_time_and_memory(
 @pytest.mark.parametrize(
     "document", ["[]", "1", "[" * 100_000, '{"issuer": 1}', '{"issuer": "ISSUER", "jwks_uri": 5}', '"x"', "{}", "\xff"]
 )
-def test_invalid_discovery_document_is_a_failed_sign_in(database: Database, clock: FakeClock, document: str):
+def test_invalid_discovery_document_is_a_failed_sign_in(sqlite: Database, clock: FakeClock, document: str):
     body = ""
 
     def answer(peer: Any, _: bytes) -> None:
@@ -329,12 +329,10 @@ def test_invalid_discovery_document_is_a_failed_sign_in(database: Database, cloc
     with serving(answer) as issuer:
         body = document.replace("ISSUER", issuer)
         with pytest.raises(SignInFailed):
-            OIDC(replace(SETTINGS, issuer=issuer), SignInStore(database), clock).begin(HERE, "/")
+            OIDC(replace(SETTINGS, issuer=issuer), SignInStore(sqlite), clock).begin(HERE, "/")
 
 
-def test_exchange_sends_the_code_and_its_verifier(
-    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-):
+def test_exchange_sends_the_code_and_its_verifier(sqlite: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch):
     provider, asked = Provider(clock), []
 
     def answer(peer: Any, request: bytes) -> None:
@@ -346,7 +344,7 @@ def test_exchange_sends_the_code_and_its_verifier(
     with serving(answer) as address:
         monkeypatch.setattr(module, "_get", lambda url: {**provider.get(url), "token_endpoint": f"{address}/token"})
         with refused("sent no ID token"):
-            StartedSignIn(OIDC(SETTINGS, SignInStore(database), clock)).come_back()
+            StartedSignIn(OIDC(SETTINGS, SignInStore(sqlite), clock)).come_back()
     sent = parse_qs(asked[0].decode())
     assert (sent["grant_type"], sent["code"], sent["redirect_uri"]) == (["authorization_code"], ["c"], [HERE])
     assert len(sent["code_verifier"][0]) >= 43

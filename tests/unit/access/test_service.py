@@ -22,7 +22,7 @@ from api.web.operations import ResourceKind
 
 
 @pytest.fixture
-def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
+def sqlite(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
     shutil.copy(migrated_file, tmp_path / "database.sqlite")
     made = Database(sqlite_url(tmp_path / "database.sqlite"))
     yield made
@@ -39,8 +39,8 @@ def service_on(database: Database, clock: FakeClock, hides_others: bool = False)
 
 
 @pytest.fixture
-def access(database: Database, clock: FakeClock) -> AccessService:
-    return service_on(database, clock)
+def access(sqlite: Database, clock: FakeClock) -> AccessService:
+    return service_on(sqlite, clock)
 
 
 def manager(*text: str) -> Principal:
@@ -53,24 +53,22 @@ def shown(access: AccessService, **fields: object) -> str:
     return made.api_key
 
 
-def test_key_created_on_another_server_signs_in_immediately(
-    access: AccessService, database: Database, clock: FakeClock
-):
-    other = service_on(database, clock)
+def test_key_created_on_another_server_signs_in_immediately(access: AccessService, sqlite: Database, clock: FakeClock):
+    other = service_on(sqlite, clock)
     cookie, who = other.log_in(shown(access))
     assert (who.user_id, who.role, len(cookie)) == ("anna", Role.TRAINER, 43)
 
 
-def test_key_revoked_on_another_server_does_not_sign_in(access: AccessService, database: Database, clock: FakeClock):
-    other, key = service_on(database, clock), shown(access)
+def test_key_revoked_on_another_server_does_not_sign_in(access: AccessService, sqlite: Database, clock: FakeClock):
+    other, key = service_on(sqlite, clock), shown(access)
     other.log_in(key)
     access.revoke(key[3:15], LOCAL)
     with pytest.raises(KeyRevoked):
         other.log_in(key)
 
 
-def test_malformed_key_is_not_looked_up(access: AccessService, database: Database):
-    database.close()
+def test_malformed_key_is_not_looked_up(access: AccessService, sqlite: Database):
+    sqlite.close()
     with pytest.raises(WrongKey, match="start with dp_"):
         access.log_in("x" * 1000)
 
@@ -87,14 +85,14 @@ def test_key_for_oneself_or_a_new_user_needs_only_its_own_permissions(access: Ac
 
 
 def test_key_for_a_known_user_needs_the_permissions_of_their_tasks(
-    access: AccessService, database: Database, clock: FakeClock
+    access: AccessService, sqlite: Database, clock: FakeClock
 ):
     shown(access)
     wanted = KeyRequest("anna", permissions=("logs:read",))
     access.generate(wanted, manager("logs:read"))
     with pytest.raises(Forbidden, match=r"Missing: tasks:write_any\."):
         access.generate(KeyRequest("anna", permissions=("training",)), manager("training"))
-    hiding = service_on(database, clock, hides_others=True)
+    hiding = service_on(sqlite, clock, hides_others=True)
     with pytest.raises(Forbidden, match=r"Missing: tasks:read_any\."):
         hiding.generate(wanted, manager("logs:read"))
     hiding.generate(wanted, manager("logs:read", "tasks:read_any"))
@@ -146,11 +144,11 @@ def test_key_is_rejected_as_a_user_name(access: AccessService):
     assert "looks like a key" in refused.value.mistakes[0].message
 
 
-def test_whoami_works_although_usage_is_unknown(database: Database, clock: FakeClock):
+def test_whoami_works_although_usage_is_unknown(sqlite: Database, clock: FakeClock):
     def fail(_: object) -> NoReturn:
         raise DatabaseUnavailable
 
-    store = CredentialStore(database)
+    store = CredentialStore(sqlite)
     ring = KeyRing(store, clock, defaults=Quota(gpus=4))
     authority = Authority(
         ring, {resource_kind: lambda thing: None for resource_kind in ResourceKind}, needs_keys=True, hides_others=False

@@ -62,7 +62,7 @@ class Shelf:
 
 
 @pytest.fixture
-def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
+def sqlite(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
     """An empty database."""
     path = tmp_path / "database.sqlite"
     path.write_bytes(migrated_file.read_bytes())
@@ -73,9 +73,9 @@ def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def shelf(database: Database, tmp_path: Path, clock: FakeClock) -> Shelf:
-    store, rows = DatasetStore(database), DatasetItemStore(database)
+def shelf(sqlite: Database, tmp_path: Path, clock: FakeClock) -> Shelf:
+    store, rows = DatasetStore(sqlite), DatasetItemStore(sqlite)
     blobs = BlobStore(tmp_path / "datasets")
-    holds = DatasetHolds(database)
+    holds = DatasetHolds(sqlite)
     service = DatasetService(store, holds, rows, blobs, clock, NoQuota())
-    return Shelf(database, store, holds, rows, blobs, clock, service)
+    return Shelf(sqlite, store, holds, rows, blobs, clock, service)

@@ -13,7 +13,7 @@ from tests.unit.nodes.heads import FleetHead
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def sqlite(tmp_path: Path) -> Iterator[Database]:
     provide_database(tmp_path)
     made = Database(f"sqlite+pysqlite:///{tmp_path}/database.sqlite", tmp_path)
     made.migrate()
@@ -28,7 +28,7 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def head(database: Database, clock: FakeClock) -> Iterator[FleetHead]:
-    made = FleetHead(database, clock)
+def head(sqlite: Database, clock: FakeClock) -> Iterator[FleetHead]:
+    made = FleetHead(sqlite, clock)
     yield made
     made.gpus.stop_monitoring()

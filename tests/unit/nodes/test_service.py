@@ -139,8 +139,8 @@ def test_invalid_report_changes_nothing(head: FleetHead):
     assert head.gpus.state is before
 
 
-def test_drain_applies_to_all_heads(head: FleetHead, database: Database):
-    other = FleetHead(database, head.clock)
+def test_drain_applies_to_all_heads(head: FleetHead, sqlite: Database):
+    other = FleetHead(sqlite, head.clock)
     head.receive()
     other.pass_time(1)
     assert other.state() is NodeStatus.UP
@@ -219,7 +219,7 @@ def test_xid_errors_of_foreign_gpus_are_rejected(head: FleetHead):
     assert head.gpus.state.xids == {}
 
 
-def test_duplicate_uuid_stays_with_the_first_machine(head: FleetHead, database: Database):
+def test_duplicate_uuid_stays_with_the_first_machine(head: FleetHead, sqlite: Database):
     thief = {"place": at(PLACE, machine="m3")}
     head.receive("gpu3", 2, **thief)
     head.receive("gpu2", 1)
@@ -228,7 +228,7 @@ def test_duplicate_uuid_stays_with_the_first_machine(head: FleetHead, database: 
     head.receive("gpu3", 1, 2, **thief)
     assert _available(head) == {"gpu2": 1, "gpu3": 1}
     # gpu3 was known before gpu2 and comes first in the database.
-    again = FleetHead(database, head.clock)
+    again = FleetHead(sqlite, head.clock)
     again.receive("gpu2", 1)
     again.receive("gpu3", 1, 2, **thief)
     assert _available(again) == {"gpu2": 1, "gpu3": 1}
@@ -308,11 +308,11 @@ def test_rejected_reports_are_logged_once(head: FleetHead, caplog: pytest.LogCap
 
 
 def test_gpus_of_a_node_without_the_shared_storage_are_not_offered(
-    database: Database, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite: Database, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(SharedProbe, "start", lambda probe: None)  # the test calls `probe`
     here, there = SharedProbe(tmp_path, "head", clock), SharedProbe(tmp_path, "gpu2", clock)
-    head, own = FleetHead(database, clock), NodesOwnStorage(there, clock)
+    head, own = FleetHead(sqlite, clock), NodesOwnStorage(there, clock)
     shared = SharedStorage(here, clock)
     head.nodes = NodeService(head.store, head.gpus, clock, HEAD, "head", shared)
     head.gpus.withhold_where(shared.why_not)
@@ -341,13 +341,13 @@ def test_gpus_of_a_node_without_the_shared_storage_are_not_offered(
     head.gpus.stop_monitoring()
 
 
-def test_two_heads_on_two_machines_warn_of_each_others_gpus(database: Database, clock: FakeClock, tmp_path: Path):
-    NodeStore(database).register(Node("other", "m9", is_settled=True), tmp_path / "other")
+def test_two_heads_on_two_machines_warn_of_each_others_gpus(sqlite: Database, clock: FakeClock, tmp_path: Path):
+    NodeStore(sqlite).register(Node("other", "m9", is_settled=True), tmp_path / "other")
     heads = []
     for name, count in (("head", 2), ("other", 3)):
         gpus = GPUService(FakeSource(count=count), MemoryRegistrations(name), clock)
         gpus._monitor.sweep()
-        heads.append((NodeService(FleetStore(database), gpus, clock, at(HEAD, machine=name), name), gpus))
+        heads.append((NodeService(FleetStore(sqlite), gpus, clock, at(HEAD, machine=name), name), gpus))
     for _ in range(4):
         for nodes, _gpus in heads:
             nodes.refresh()

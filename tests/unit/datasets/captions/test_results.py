@@ -56,8 +56,8 @@ def items(shelf: Shelf) -> list[ManifestItem]:
 
 
 @pytest.fixture
-def answered(shelf: Shelf, database: Database, tmp_path: Path, items: list[ManifestItem]) -> Answered:
-    return Answered(shelf, database, tmp_path, *items)
+def answered(shelf: Shelf, sqlite: Database, tmp_path: Path, items: list[ManifestItem]) -> Answered:
+    return Answered(shelf, sqlite, tmp_path, *items)
 
 
 def test_answers_become_a_version_with_its_differences(answered: Answered, items: list[ManifestItem]):
@@ -86,9 +86,9 @@ def test_captions_edited_meanwhile_are_kept(answered: Answered, items: list[Mani
     assert (result["reference"], result["difference_count"]) == ("cats@2", 0)
 
 
-def test_excluded_item_is_not_captioned_and_stays_excluded(shelf: Shelf, database: Database, tmp_path: Path):
+def test_excluded_item_is_not_captioned_and_stays_excluded(shelf: Shelf, sqlite: Database, tmp_path: Path):
     plain, excluded = shelf.item("a.png", caption=None), shelf.item("b.png", caption=None, excluded=True)
-    answered = Answered(shelf, database, tmp_path, plain, excluded)
+    answered = Answered(shelf, sqlite, tmp_path, plain, excluded)
     answered.answer(plain, "a cat")
     assert answered.record()["problem_count"] == 0
     latest = shelf.service.find_version(shelf.store.get("cats"))

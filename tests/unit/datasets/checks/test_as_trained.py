@@ -28,8 +28,8 @@ def decoder() -> FakeDecoder:
 
 
 @pytest.fixture
-def as_trained(shelf: Shelf, database: Database, decoder: FakeDecoder) -> AsTrained:
-    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock)
+def as_trained(shelf: Shelf, sqlite: Database, decoder: FakeDecoder) -> AsTrained:
+    media = DatasetMedia(MediaFactsStore(sqlite), shelf.blobs, decoder, shelf.clock)
     shelf.make()
     shelf.version(shelf.item("a.png"), shelf.item("b.mp4", b"clip"), shelf.item("c.png", b"broken"))
     return AsTrained(shelf.items, media, decoder, RuleBook([DiffusionPipe(None, None)]))

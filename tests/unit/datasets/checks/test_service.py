@@ -24,8 +24,8 @@ def decoder() -> FakeDecoder:
 
 
 @pytest.fixture
-def checker(shelf: Shelf, database: Database, decoder: FakeDecoder) -> DatasetChecker:
-    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock)
+def checker(shelf: Shelf, sqlite: Database, decoder: FakeDecoder) -> DatasetChecker:
+    media = DatasetMedia(MediaFactsStore(sqlite), shelf.blobs, decoder, shelf.clock)
     return DatasetChecker(shelf.service, media, decoder, RuleBook([DiffusionPipe(None, None)]))
 
 

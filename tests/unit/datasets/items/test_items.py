@@ -58,8 +58,8 @@ def test_unknown_item_is_reported(shelf: Shelf):
 
 
 @pytest.fixture
-def files(shelf: Shelf, database: Database) -> ItemFiles:
-    return ItemFiles(shelf.items, DatasetMedia(MediaFactsStore(database), shelf.blobs, FakeDecoder(), shelf.clock))
+def files(shelf: Shelf, sqlite: Database) -> ItemFiles:
+    return ItemFiles(shelf.items, DatasetMedia(MediaFactsStore(sqlite), shelf.blobs, FakeDecoder(), shelf.clock))
 
 
 def read(files: ItemFiles, path: str) -> bytes:
@@ -86,7 +86,7 @@ def test_missing_file_is_reported(shelf: Shelf, files: ItemFiles):
 
 @pytest.mark.parametrize("link", ["a.png", "below"])
 def test_no_link_leads_out_of_a_registered_directory(
-    shelf: Shelf, database: Database, tmp_path: Path, link: str, monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, sqlite: Database, tmp_path: Path, link: str, monkeypatch: pytest.MonkeyPatch
 ):
     registered, outside = tmp_path / "registered", tmp_path / "outside"
     (registered / "below").mkdir(parents=True)
@@ -97,7 +97,7 @@ def test_no_link_leads_out_of_a_registered_directory(
     item = ManifestItem("below/a.png", shelf.blob(b"inside"), 6)
     shelf.version(item)
     there = FakeDirectory({item.sha256: registered / "below" / "a.png"})
-    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, FakeDecoder(), shelf.clock, there)
+    media = DatasetMedia(MediaFactsStore(sqlite), shelf.blobs, FakeDecoder(), shelf.clock, there)
     files = ItemFiles(shelf.items, media)
     dataset = replace(shelf.store.get("cats"), directory=str(registered))
     monkeypatch.setattr(DatasetStore, "get", lambda *_: dataset)

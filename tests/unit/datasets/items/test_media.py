@@ -19,8 +19,8 @@ def decoder() -> FakeDecoder:
 
 
 @pytest.fixture
-def media(shelf: Shelf, database: Database, decoder: FakeDecoder) -> DatasetMedia:
-    return DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock)
+def media(shelf: Shelf, sqlite: Database, decoder: FakeDecoder) -> DatasetMedia:
+    return DatasetMedia(MediaFactsStore(sqlite), shelf.blobs, decoder, shelf.clock)
 
 
 def test_same_bytes_are_examined_once(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
@@ -69,12 +69,12 @@ def test_required_file_is_examined_immediately(shelf: Shelf, media: DatasetMedia
 
 
 def test_files_of_a_registered_directory_are_examined_there(
-    shelf: Shelf, database: Database, decoder: FakeDecoder, tmp_path: Path
+    shelf: Shelf, sqlite: Database, decoder: FakeDecoder, tmp_path: Path
 ):
     item, gone = shelf.item("a.png"), shelf.item("b.png")
     (tmp_path / "a.png").write_bytes(b"a.png")
     registered = FakeDirectory({item.sha256: tmp_path / "a.png"})
-    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock, registered)
+    media = DatasetMedia(MediaFactsStore(sqlite), shelf.blobs, decoder, shelf.clock, registered)
     own = shelf.make("own")
     assert media.source_of(own, item) == MediaSource(shelf.blobs.path(item.sha256))
     dataset = replace(own, directory=str(tmp_path))
@@ -85,12 +85,12 @@ def test_files_of_a_registered_directory_are_examined_there(
 
 
 def test_facts_of_a_changed_file_are_not_stored_for_the_old_hash(
-    shelf: Shelf, database: Database, decoder: FakeDecoder, tmp_path: Path
+    shelf: Shelf, sqlite: Database, decoder: FakeDecoder, tmp_path: Path
 ):
     item = shelf.item("a.png")
     (tmp_path / "a.png").write_bytes(b"something else")
     registered = FakeDirectory({item.sha256: tmp_path / "a.png"})
-    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock, registered)
+    media = DatasetMedia(MediaFactsStore(sqlite), shelf.blobs, decoder, shelf.clock, registered)
     dataset = replace(shelf.make("own"), directory=str(tmp_path))
     assert media.examine_all(media.find_sources(dataset, [item]), 9)[item.sha256].facts.problem == "changed"
     assert media.known(item.sha256) is None

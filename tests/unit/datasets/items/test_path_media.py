@@ -19,8 +19,8 @@ def decoder() -> FakeDecoder:
 
 
 @pytest.fixture
-def by_path(shelf: Shelf, database: Database, decoder: FakeDecoder) -> PathMedia:
-    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock)
+def by_path(shelf: Shelf, sqlite: Database, decoder: FakeDecoder) -> PathMedia:
+    media = DatasetMedia(MediaFactsStore(sqlite), shelf.blobs, decoder, shelf.clock)
     materials = DatasetDirectories(shelf.service, shelf.store, shelf.blobs)
     return PathMedia(materials.views, shelf.service, media, decoder)
 

@@ -19,8 +19,8 @@ def decoder() -> FakeDecoder:
 
 
 @pytest.fixture
-def thumbnails(shelf: Shelf, database: Database, decoder: FakeDecoder, tmp_path: Path) -> Thumbnails:
-    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock)
+def thumbnails(shelf: Shelf, sqlite: Database, decoder: FakeDecoder, tmp_path: Path) -> Thumbnails:
+    media = DatasetMedia(MediaFactsStore(sqlite), shelf.blobs, decoder, shelf.clock)
     shelf.make()
     shelf.version(shelf.item("a.png", b"same"), shelf.item("b.png", b"same"))
     return Thumbnails(shelf.items, media, decoder, ThumbnailStore(tmp_path / "thumbnails"))

@@ -69,8 +69,8 @@ class Field:
 
 
 @pytest.fixture
-def field(shelf: Shelf, database: Database, tmp_path: Path) -> Field:
-    return Field(shelf, database, tmp_path)
+def field(shelf: Shelf, sqlite: Database, tmp_path: Path) -> Field:
+    return Field(shelf, sqlite, tmp_path)
 
 
 def test_outputs_become_a_new_version_with_its_toml(field: Field):

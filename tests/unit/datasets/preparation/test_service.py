@@ -46,8 +46,8 @@ def no_upload(task_id: str) -> PreprocessView:
 
 
 @pytest.fixture
-def machine(database: Database, tmp_path: Path, clock: FakeClock) -> Iterator[TrainingMachine]:
-    made = TrainingMachine(database, tmp_path, clock)
+def machine(sqlite: Database, tmp_path: Path, clock: FakeClock) -> Iterator[TrainingMachine]:
+    made = TrainingMachine(sqlite, tmp_path, clock)
     yield made
     made.close()
 

@@ -22,9 +22,9 @@ from tests.unit.datasets.conftest import Shelf
 
 
 @pytest.fixture
-def export(shelf: Shelf, database: Database) -> Any:
+def export(shelf: Shelf, sqlite: Database) -> Any:
     decoder = MediaDecoder(1)
-    yield DatasetExport(shelf.service, DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock))
+    yield DatasetExport(shelf.service, DatasetMedia(MediaFactsStore(sqlite), shelf.blobs, decoder, shelf.clock))
     decoder.close()
 
 
