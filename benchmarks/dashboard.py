@@ -59,9 +59,9 @@ def _screens(server: Running) -> list[tuple[str, str, str]]:
         ("home", "/#/", ".gpu-tile"),
         ("GPUs", "/#/gpus", ".gpu-card"),
         ("GPU", "/#/gpu/0", ".chart canvas, .chart table"),
-        ("tasks", "/#/tasks", ".task-row"),
-        ("task", f"/#/tasks/{task_id}", ".loss-panel canvas, .loss-panel table"),
-        ("start", "/#/start", ".start-form"),
+        ("tasks", "/#/trainings", ".task-row"),
+        ("task", f"/#/trainings/{task_id}", ".loss-panel canvas, .loss-panel table"),
+        ("start", "/#/new", ".start-form"),
         ("keys", "/#/settings/keys", ".audit-table"),
     ]
 

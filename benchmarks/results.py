@@ -204,13 +204,13 @@ def _grid(effort: Effort, server: Running, browser: Browser, task_id: str, addre
     for _ in range(effort.rounds):
         with browser.new_context(viewport=_VIEW) as context:  # type: ignore[arg-type]
             page = context.new_page()
-            page.goto(server.url(f"/#/tasks/{task_id}/samples"))
+            page.goto(server.url(f"/#/trainings/{task_id}/samples"))
             seconds, seen = page.evaluate(_PAINTED, [cells, 0])
             cold.append(seconds / 1000)
             frames += page.evaluate(_SCROLL, [".sample-scroll", effort.load_seconds])
         with browser.new_context(viewport=_VIEW) as context:  # type: ignore[arg-type]
             page = context.new_page()
-            page.goto(server.url(f"/#/tasks/{task_id}"))
+            page.goto(server.url(f"/#/trainings/{task_id}"))
             clicked.append(_click(page, task_id, cells))
         with browser.new_context(viewport=_VIEW) as context:  # type: ignore[arg-type]
             page = context.new_page()
@@ -238,7 +238,7 @@ def _grid(effort: Effort, server: Running, browser: Browser, task_id: str, addre
 
 def _click(page: Page, task_id: str, cells: str) -> float:
     """Open the tab of samples of a shown training; return the seconds until its pictures are painted."""
-    link = page.locator(f"a[href='#/tasks/{task_id}/samples']")
+    link = page.locator(f"a[href='#/trainings/{task_id}/samples']")
     link.wait_for()
     page.wait_for_load_state("networkidle")
     mark = "addEventListener('click', () => { window.clickedAt = performance.now(); }, { once: true, capture: true })"

@@ -114,11 +114,11 @@ def _start(server: TrainingServer) -> Mapping[str, str]:
         start(name, gpus, 20)
     time.sleep(SECONDS)
     return {
-        "start": "#/start?model=sdxl&dataset=watercolours",
+        "start": "#/new?model=sdxl&dataset=watercolours",
         "machine": "#/gpus",
-        "tasks": "#/tasks",
-        "task": f"#/tasks/{main_id}",
-        "dataset": "#/data/watercolours",
+        "tasks": "#/trainings",
+        "task": f"#/trainings/{main_id}",
+        "dataset": "#/datasets/watercolours",
     }
 
 

@@ -4,13 +4,10 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from api.domain.alerts.alert_rule import Clause, Comparison, RuleScope
 from tools.prometheus_facts import FACTS, SCOPES
-
-if TYPE_CHECKING:
-    from tools.prometheus_rules import PrometheusRule
+from tools.prometheus_rule import PrometheusRule
 
 #: Minutes below the bound, and minutes for which Prometheus uses the last value of a series that has ended.
 _BELOW, _LOOKBACK = 5, 5
@@ -44,7 +41,7 @@ def _bound(clause: Clause) -> float:
 class _Values:
     """The values of a rule's metrics in the three phases: below the bound, beyond it, cleared."""
 
-    def __init__(self, each: "PrometheusRule") -> None:
+    def __init__(self, each: PrometheusRule) -> None:
         rule = each.rule
         self.phases: dict[str, tuple[float, float, float]] = {}
         first, *others = each.when
@@ -112,7 +109,7 @@ def _phases(values: Sequence[str], lengths: tuple[int, int, int]) -> str:
     return " ".join(f"{value}x{length if value == '_' else length - 1}" for value, length in counted)
 
 
-def render_tests(rules: Sequence["PrometheusRule"], name: str) -> str:
+def render_tests(rules: Sequence[PrometheusRule], name: str) -> str:
     """Return the file of tests for the rules in the file of this name."""
     is_main = name == "alerts"
     group = "diffusion-pipe" if is_main else "diffusion-pipe-optional"

@@ -86,8 +86,8 @@ def browser(server: ServerProcess) -> Iterator[Browser]:
     ("who", "user", "role"), [("ann", "ann@example.org", "trainer"), ("bob", "bob@example.org", "admin")]
 )
 def test_groups_at_the_provider_determine_the_role(browser: Browser, who: str, user: str, role: str):
-    back = browser.sign_in(who, "/#/tasks")
-    assert (back.status_code, back.headers["location"]) == (303, "/#/tasks")
+    back = browser.sign_in(who, "/#/trainings")
+    assert (back.status_code, back.headers["location"]) == (303, "/#/trainings")
     found = browser.who()
     assert (found["user_id"], found["role"], found["key_id"]) == (user, role, None)
 

@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LINT = Path(sys.executable).with_name("lint-imports")
 
+IMPORTED = re.compile(r"""(?:from|import|import\()\s*["'](\.[^"']+)["']""")
+
 DOWN = "Packages depend on those below them"
 
 FAULTS = {
@@ -80,6 +82,21 @@ def _with_packages(names: list[str]) -> list[str]:
 def test_no_module_imports_itself_through_others():
     graph = grimp.build_graph("api", exclude_type_checking_imports=True)
     TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules}).prepare()
+
+
+def test_no_script_of_the_page_imports_itself_through_others():
+    page = ROOT / "api" / "dashboard"
+    graph = {
+        path: [(path.parent / name).resolve() for name in IMPORTED.findall(_without_comments(path.read_text()))]
+        for directory in ("app", "ui", "screens")
+        for path in (page / directory).rglob("*.js")
+    }
+    assert sum(map(len, graph.values())) > 500
+    TopologicalSorter(graph).prepare()
+
+
+def _without_comments(script: str) -> str:
+    return re.sub(r"/\*[\s\S]*?\*/|^\s*//.*$", "", script, flags=re.MULTILINE)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import { alertChanged, canSeeAlerts, refetchFiring } from "../screens/alerts/sta
 import { fill, h, setAttribute, setText } from "../ui/dom.js";
 import { duration } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
-import { toast, toastError } from "../ui/toast.js";
+import { attempt, toast, toastError } from "../ui/toast.js";
 import { access, loadAccess, signIn } from "./access.js";
 import { api, isAlive, Refused, SIGNED_OUT } from "./api.js";
 import { t } from "./i18n.js";
@@ -71,6 +71,15 @@ function settingsPage(id) {
  * @returns {Promise<Module>}
  */
 const styled = async (module, ...styles) => (await Promise.all([module, ...styles.map(loadStyleOnce)]))[0];
+
+/** Shows the alert of a clicked link in a dialog. @param {MouseEvent} event */
+function openClickedAlert(event) {
+  const link = /** @type {Element} */ (event.target).closest("a[data-open-alert]");
+  const id = /** @type {HTMLElement|null} */ (link)?.dataset.openAlert;
+  if (!id || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  attempt(async () => (await import("../screens/alerts/detail.js")).openAlert(id));
+}
 
 const PRODUCT = "Diffusion-Pipe";
 
@@ -139,15 +148,16 @@ export class App {
     this.keys.bind({
       "?": () => openHelp(),
       "g h": () => go("/"),
-      "g t": () => go("/tasks"),
-      "g d": () => go("/data"),
+      "g t": () => go("/trainings"),
+      "g d": () => go("/datasets"),
       "g o": () => go("/models"),
-      "g n": () => go("/start"),
+      "g n": () => go("/new"),
       "g g": () => go("/gpus"),
       "g l": () => go("/alerts"),
       "g s": () => go("/settings"),
       "/": () => /** @type {HTMLElement|null} */ (document.querySelector("[data-search]"))?.focus(),
     });
+    addEventListener("click", openClickedAlert);
     addEventListener("hashchange", () => {
       closeDialogs();
       leaveScroll();

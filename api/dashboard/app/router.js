@@ -12,19 +12,19 @@ const ROUTES = [
   [/^\/gpus\/machines$/, "nodes"],
   [/^\/gpus\/events$/, "events"],
   [/^\/gpu\/([^/]+)$/, "gpu"],
-  [/^\/tasks$/, "tasks"],
-  [/^\/tasks\/([^/]+)(?:\/(samples|files|log|configuration))?$/, "task"],
+  [/^\/trainings$/, "tasks"],
   [/^\/trainings\/compare$/, "compare"],
   [/^\/trainings\/logs$/, "logs"],
+  [/^\/trainings\/([^/]+)(?:\/(samples|files|log|configuration))?$/, "task"],
   [/^\/sweeps$/, "sweeps"],
   [/^\/sweeps\/([^/]+)$/, "sweep"],
-  [/^\/data$/, "data"],
-  [/^\/data\/([^/]+)$/, "dataset"],
+  [/^\/datasets$/, "data"],
+  [/^\/datasets\/([^/]+)$/, "dataset"],
   [/^\/models$/, "models"],
   [/^\/models\/downloads$/, "downloads"],
   [/^\/registry$/, "registry"],
   [/^\/registry\/([^/]+)$/, "registered"],
-  [/^\/start$/, "start"],
+  [/^\/new$/, "start"],
   [/^\/alerts$/, "alerts"],
   [/^\/settings(?:\/([a-z]+))?$/, "settings"],
   [/^\/sign-in$/, "sign-in"],
@@ -35,6 +35,9 @@ const MOVED = [
   [/^\/?\?(?=(?:.*&)?node=)/, "/gpus?"],
   [/^\/nodes(?=$|\?)/, "/gpus/machines"],
   [/^\/access(?=$|\?)/, "/settings/keys"],
+  [/^\/tasks(?=$|[/?])/, "/trainings"],
+  [/^\/data(?=$|[/?])/, "/datasets"],
+  [/^\/start(?=$|\?)/, "/new"],
 ];
 
 /** @returns {Place} */
@@ -66,11 +69,11 @@ export const go = (address) => {
 };
 
 /** @param {string} id @param {string} [part] */
-export const taskAddress = (id, part) => `#/tasks/${encodeURIComponent(id)}${part ? `/${part}` : ""}`;
+export const taskAddress = (id, part) => `#/trainings/${encodeURIComponent(id)}${part ? `/${part}` : ""}`;
 /** @param {string} id */
 export const sweepAddress = (id) => `#/sweeps/${encodeURIComponent(id)}`;
 /** @param {string} name */
-export const datasetAddress = (name) => `#/data/${encodeURIComponent(name)}`;
+export const datasetAddress = (name) => `#/datasets/${encodeURIComponent(name)}`;
 /** @param {string} name */
 export const registeredAddress = (name) => `#/registry/${encodeURIComponent(name)}`;
 /** @param {number|string|null} id */

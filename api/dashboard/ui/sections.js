@@ -9,7 +9,7 @@ import { icon } from "./icons.js";
 /** The parts of the entries of the rail. @type {Record<"tasks"|"gpus"|"models"|"settings", Section[]>} */
 const SECTIONS = {
   tasks: [
-    ["#/tasks", "tasks"],
+    ["#/trainings", "tasks"],
     ["#/sweeps", "sweeps"],
     ["#/trainings/logs", "logs.search"],
   ],

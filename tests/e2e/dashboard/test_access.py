@@ -33,18 +33,18 @@ ADDRESSES = {
     "#/gpus": ".gpu-card canvas",
     "#/gpus/events": ".gpu-events td",
     "#/gpu/0": ".gpu-charts .chart",
-    "#/tasks": ".task-row",
-    "#/tasks/{completed}": ".loss-panel",
-    "#/tasks/{completed}/samples": ".sample",
-    "#/tasks/{completed}/files": ".file-table",
-    "#/tasks/{completed}/log": ".log-line",
-    "#/tasks/{completed}/configuration": "pre.file",
-    "#/tasks/{failed}": ".note pre",
-    "#/tasks/{running}": ".loss-panel",
-    "#/tasks/{running}/log": ".log-line",
-    "#/tasks/{queued}": ".task-head .note",
-    "#/start": ".start-form",
-    "#/start?from={running}": ".start-form",
+    "#/trainings": ".task-row",
+    "#/trainings/{completed}": ".loss-panel",
+    "#/trainings/{completed}/samples": ".sample",
+    "#/trainings/{completed}/files": ".file-table",
+    "#/trainings/{completed}/log": ".log-line",
+    "#/trainings/{completed}/configuration": "pre.file",
+    "#/trainings/{failed}": ".note pre",
+    "#/trainings/{running}": ".loss-panel",
+    "#/trainings/{running}/log": ".log-line",
+    "#/trainings/{queued}": ".task-head .note",
+    "#/new": ".start-form",
+    "#/new?from={running}": ".start-form",
     "#/models/downloads": ".downloads",
     "#/settings/appearance": ".segments",
     "#/settings/help": ".keys",
@@ -59,7 +59,7 @@ def test_no_screen_has_accessibility_violations(open_page: Open, tasks: dict[str
     for address, awaited in ADDRESSES.items():
         follow(page, address.format(**tasks))
         expect(page.locator(awaited).first).to_be_visible()
-        if address.startswith("#/start"):
+        if address.startswith("#/new"):
             page.get_by_role("button", name="TOML files").click()
             page.get_by_role("button", name="Validate").click()
             expect(page.locator(".start-side .note").first).to_be_visible()
@@ -68,7 +68,7 @@ def test_no_screen_has_accessibility_violations(open_page: Open, tasks: dict[str
 
 
 def test_status_chip_of_a_selected_gpu_has_enough_contrast(open_page: Open, axe: str) -> None:
-    page = open_page("#/start", color_scheme="dark")
+    page = open_page("#/new", color_scheme="dark")
     unfold(page, "GPUs")
     page.locator("#gpus-these").check()
     page.locator(".gpu-pick input").first.check()
@@ -85,10 +85,10 @@ def test_status_chip_of_a_selected_gpu_has_enough_contrast(open_page: Open, axe:
     assert violations(page, axe, ".gpu-pick:has(:checked)") == []
 
 
-@pytest.mark.parametrize("address", ["#/", "#/tasks/{completed}"])
+@pytest.mark.parametrize("address", ["#/", "#/trainings/{completed}"])
 def test_page_prints_dark_on_white(open_page: Open, tasks: dict[str, str], address: str) -> None:
     page = open_page(address.format(**tasks), color_scheme="dark")
-    shown = ".loss-panel canvas" if "tasks" in address and has_charts() else ".panel"
+    shown = ".loss-panel canvas" if "trainings" in address and has_charts() else ".panel"
     expect(page.locator(shown).first).to_be_visible()
     page.emulate_media(media="print")
     expect(page.locator("html")).to_have_attribute("data-theme", "light")

@@ -304,7 +304,7 @@ def test_service_worker_shows_notifications_where_pages_may_not(page: Page, watc
 
 def test_new_training_notifies_the_selected_channels(page: Page, watched: WatchedServer) -> None:
     watched.make_channel("for_the_end")
-    go(page, "/start")
+    go(page, "/new")
     unfold(page, "GPUs")
     page.get_by_label("for_the_end").check()
     page.get_by_role("button", name="Start", exact=True).click()

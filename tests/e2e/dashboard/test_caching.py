@@ -29,7 +29,7 @@ def test_dataset_is_cached_ahead_and_used_by_a_training(open_page: Open, server:
     shelf = Shelf(server.root)
     shelf.put("cached", [shelf.store(f"{seed}.png", png(seed), "a cat") for seed in range(3)])
     shelf.close()
-    page = open_page("#/start?dataset=cached@1&model=toy")
+    page = open_page("#/new?dataset=cached@1&model=toy")
     page.get_by_role("button", name="Validate").click()
     side = page.locator(".start-side")
     expect(side).to_contain_text("none; created by the training")
@@ -43,11 +43,11 @@ def test_dataset_is_cached_ahead_and_used_by_a_training(open_page: Open, server:
     expect(page.locator(".task-charts")).to_be_hidden()
     expect(page.get_by_role("button", name="Resume…")).to_have_count(0)
     take_screenshot(page, "task")
-    page.goto(page.url.split("#")[0] + "#/start?dataset=cached@1&model=toy")
+    page.goto(page.url.split("#")[0] + "#/new?dataset=cached@1&model=toy")
     page.get_by_role("button", name="Validate").click()
     expect(side).to_contain_text("ready; training starts with the first step")
     take_screenshot(page, "start")
-    page.goto(page.url.split("#")[0] + "#/data/cached?tab=prepare")
+    page.goto(page.url.split("#")[0] + "#/datasets/cached?tab=prepare")
     caches = page.locator(".caches .work")
     expect(caches).to_have_count(1)
     expect(caches).to_contain_text("complete")
@@ -60,7 +60,7 @@ def test_dataset_is_cached_ahead_and_used_by_a_training(open_page: Open, server:
 
 
 def test_cache_button_needs_a_named_dataset(open_page: Open) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     expect(page.get_by_role("button", name="Validate")).to_be_visible()
     expect(page.get_by_role("button", name="Cache ahead")).to_be_hidden()
 
@@ -79,7 +79,7 @@ def test_caches_fit_a_narrow_screen_in_chinese(open_page: Open, server: Training
     shard = next((server.root / "tasks" / made).rglob("shard_0.bin"))
     shard.write_bytes(b"touched")
     options = {"viewport": {"width": 320, "height": 700}, "locale": "zh-CN", "color_scheme": "dark"}
-    page = open_page("#/data/narrow?tab=prepare", **options)
+    page = open_page("#/datasets/narrow?tab=prepare", **options)
     caches = page.locator(".caches .work")
     expect(caches).to_contain_text("已过时")
     expect(caches).to_contain_text("生成之后它的文件有变化")

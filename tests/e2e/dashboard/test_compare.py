@@ -48,7 +48,7 @@ def at(page: Page) -> str:
 
 
 def test_selected_trainings_are_compared(open_page: Open, pair: Pair) -> None:
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     page.get_by_label("Select first", exact=True).check()
     button = page.get_by_role("button", name="Compare", exact=True)
     expect(button).to_have_attribute("aria-disabled", "true")
@@ -60,7 +60,7 @@ def test_selected_trainings_are_compared(open_page: Open, pair: Pair) -> None:
 
 
 def test_training_is_compared_with_others_from_its_screen(open_page: Open, pair: Pair) -> None:
-    page = open_page(f"#/tasks/{pair[0]}")
+    page = open_page(f"#/trainings/{pair[0]}")
     page.get_by_role("button", name="Compare with…").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_label("first")).to_be_checked()

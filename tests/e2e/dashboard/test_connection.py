@@ -15,7 +15,7 @@ def test_lost_connection_is_shown_and_restored(open_page: Open, tmp_path: Path, 
     with TrainingServer(tmp_path / "mortal") as mortal:
         task_id = mortal.start_task(toy(30_000, name="long"))
         mortal.await_step(task_id, 5)
-        page = open_page(f"#/tasks/{task_id}", at=mortal)
+        page = open_page(f"#/trainings/{task_id}", at=mortal)
         expect(page.locator(".connection")).to_have_attribute("data-state", "live")
         step = page.locator(".stat").nth(1).locator("b")
         before = step.text_content() or ""

@@ -49,7 +49,7 @@ def captions(server: TrainingServer, name: str = "cats") -> list[str | None]:
 
 
 def test_dataset_is_created_edited_and_deleted(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
-    page = open_page("#/data")
+    page = open_page("#/datasets")
     expect(page.locator(".dataset-row")).to_have_count(DATASETS)
     page.get_by_role("button", name="New dataset…").click()
     page.get_by_label("Name", exact=True).fill("horses")
@@ -69,7 +69,7 @@ def test_dataset_is_created_edited_and_deleted(open_page: Open, server: Training
 
 
 def test_caption_is_edited_inline_by_keyboard_and_undone(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
-    page = open_page("#/data/cats")
+    page = open_page("#/datasets/cats")
     grid(page).press("ArrowRight")
     page.keyboard.press("e")
     page.keyboard.type(", at noon")
@@ -85,7 +85,7 @@ def test_caption_is_edited_inline_by_keyboard_and_undone(open_page: Open, server
 
 
 def test_selected_captions_are_edited_after_a_preview(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
-    page = open_page("#/data/cats?search=dog")
+    page = open_page("#/datasets/cats?search=dog")
     expect(status(page)).to_have_text("3 items")
     grid(page).press("Space")
     page.keyboard.press("Shift+ArrowRight")
@@ -105,7 +105,7 @@ def test_selected_captions_are_edited_after_a_preview(open_page: Open, server: T
 
 
 def test_grid_of_many_items_renders_only_visible_tiles(open_page: Open, cats: Shelf) -> None:
-    page = open_page("#/data/many")
+    page = open_page("#/datasets/many")
     grid(page).press("End")
     expect(page.locator(".tile.active")).to_contain_text("09999.png")
     assert page.locator(".tile").count() < 120
@@ -118,7 +118,7 @@ def test_grid_of_many_items_renders_only_visible_tiles(open_page: Open, cats: Sh
 
 
 def test_check_shows_buckets_that_link_to_their_items(open_page: Open, cats: Shelf) -> None:
-    page = open_page("#/data/cats?tab=check")
+    page = open_page("#/datasets/cats?tab=check")
     page.get_by_role("region", name="Check").get_by_role("button", name="Check").click()
     expect(page.locator(".check-result")).to_contain_text("3 of 9 files have no caption")
     page.locator(".bucket").first.click()
@@ -128,7 +128,7 @@ def test_check_shows_buckets_that_link_to_their_items(open_page: Open, cats: She
 
 
 def test_item_is_shown_as_the_trainer_sees_it(open_page: Open, cats: Shelf) -> None:
-    page = open_page("#/data/cats?tab=check")
+    page = open_page("#/datasets/cats?tab=check")
     page.get_by_role("region", name="Check").get_by_role("button", name="Check").click()
     expect(page.locator(".bucket").first).to_be_visible()
     page.get_by_role("button", name="Items", exact=True).click()
@@ -145,7 +145,7 @@ def test_item_is_shown_as_the_trainer_sees_it(open_page: Open, cats: Shelf) -> N
 
 
 def test_train_button_opens_a_valid_request(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
-    page = open_page("#/data/cats")
+    page = open_page("#/datasets/cats")
     page.get_by_role("button", name="Train", exact=True).click()
     page.get_by_role("button", name="Validate").click()
     # No model is here, so that only the toy can train.
@@ -154,10 +154,10 @@ def test_train_button_opens_a_valid_request(open_page: Open, server: TrainingSer
 
 
 def test_training_has_the_settings_of_the_last_check(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
-    page = open_page("#/data/cats?tab=check")
+    page = open_page("#/datasets/cats?tab=check")
     page.get_by_role("textbox", name="Resolutions").fill("640x384")
     page.get_by_role("textbox", name="Resolutions").blur()
-    page.goto(f"{page.url.split('#')[0]}#/start?dataset=cats@1&model=flux")
+    page.goto(f"{page.url.split('#')[0]}#/new?dataset=cats@1&model=flux")
     expect(page.get_by_label("Dataset", exact=True)).to_have_value("cats")
     page.get_by_role("button", name="TOML files").click()
     text = page.get_by_role("textbox", name="Dataset (TOML)")
@@ -167,7 +167,7 @@ def test_training_has_the_settings_of_the_last_check(open_page: Open, server: Tr
 
 def test_preparation_creates_a_new_version(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     cats.put("pups", [cats.store("pup.png", png(3), "a pup")])
-    page = open_page("#/data/pups?tab=prepare")
+    page = open_page("#/datasets/pups?tab=prepare")
     page.get_by_role("textbox", name="Trigger word").fill("ohwx")
     page.get_by_role("region", name="Prepare files for a model").get_by_role("button", name="Prepare").click()
     expect(page.locator(".work .status")).to_have_text("completed")
@@ -180,13 +180,13 @@ def test_preparation_creates_a_new_version(open_page: Open, server: TrainingServ
 
 
 def test_dataset_screen_stays_within_the_size_budget(open_page: Open, cats: Shelf) -> None:
-    page = open_page("#/data/cats")
+    page = open_page("#/datasets/cats")
     grid(page)
     assert sum(loaded(page).values()) < BUDGET_BYTES
 
 
 def test_tags_are_counted_and_link_to_their_items(open_page: Open, cats: Shelf) -> None:
-    page = open_page("#/data/cats?tab=tags")
+    page = open_page("#/datasets/cats?tab=tags")
     page.get_by_role("button", name="sofa").click()
     expect(status(page)).to_have_text("3 items")
 
@@ -194,7 +194,7 @@ def test_tags_are_counted_and_link_to_their_items(open_page: Open, cats: Shelf) 
 def test_datasets_have_no_accessibility_violations(
     open_page: Open, cats: Shelf, axe: str, complaints: Complaints
 ) -> None:
-    page = open_page("#/data")
+    page = open_page("#/datasets")
     expect(page.locator(".dataset-row").first).to_be_visible()
     assert violations(page, axe) == []
     page.get_by_role("link", name="cats", exact=True).click()
@@ -214,9 +214,9 @@ def test_datasets_have_no_accessibility_violations(
 
 
 def test_datasets_fit_every_window_width(open_page: Open, cats: Shelf) -> None:
-    page = open_page("#/data", locale="zh-CN")
+    page = open_page("#/datasets", locale="zh-CN")
     for address, awaited in (("", ".dataset-row"), ("/cats", ".tile"), ("/cats?tab=versions", ".versions-table")):
-        follow(page, f"#/data{address}")
+        follow(page, f"#/datasets{address}")
         expect(page.locator(f"{awaited}:visible").first).to_be_visible()
         for width in (320, 768, 2560):
             page.set_viewport_size({"width": width, "height": 800})
@@ -225,7 +225,7 @@ def test_datasets_fit_every_window_width(open_page: Open, cats: Shelf) -> None:
 
 def test_selected_items_are_excluded_removed_and_restored(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     cats.put("edits", [cats.store(f"{index}.png", png(index), "a cat") for index in range(5)])
-    page = open_page("#/data/edits")
+    page = open_page("#/datasets/edits")
     grid(page).press("Space")
     page.keyboard.press("Shift+ArrowRight")
     page.get_by_role("button", name="Exclude", exact=True).click()
@@ -257,7 +257,7 @@ def test_edit_cannot_be_undone_after_a_later_edit(
     complaints.allowed = ("404",)
     name = f"shared-{secrets.token_hex(2)}"  # unique, because a rerun would find the dataset of the first run
     cats.put(name, [cats.store(f"{index}.png", png(index), "a cat") for index in range(3)])
-    page = open_page(f"#/data/{name}")
+    page = open_page(f"#/datasets/{name}")
     grid(page).press("Delete")
     expect(status(page)).to_have_text("2 items")
     edit = server.client.patch(f"/api/v1/datasets/{name}/captions", json={"suffix": ", by another"})
@@ -269,7 +269,7 @@ def test_edit_cannot_be_undone_after_a_later_edit(
 
 def test_selected_items_are_split_off(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
     cats.put("whole", [cats.store(f"{index}.png", png(index), "a cat") for index in range(4)])
-    page = open_page("#/data/whole")
+    page = open_page("#/datasets/whole")
     grid(page).press("Space")
     page.get_by_role("button", name="Split off…").click()
     page.get_by_label("Target dataset").fill("part")
@@ -287,7 +287,7 @@ def test_check_removes_damaged_items_and_duplicates(
     whole = png(40, (256, 256))
     twins = [cats.store(f"twin {index}.png", png(30), "a cat" if index else None) for index in range(3)]
     cats.put("faulty", [*twins, cats.store("bad.png", whole[: len(whole) // 2], "a cat")])
-    page = open_page("#/data/faulty?tab=check")
+    page = open_page("#/datasets/faulty?tab=check")
     page.get_by_role("region", name="Check").get_by_role("button", name="Check").click()
     damaged = page.locator(".finding").filter(has_text="bad.png").first
     damaged.get_by_role("button", name="Remove these").click()

@@ -68,7 +68,7 @@ def slow_down(page: Page) -> None:
 def test_folder_upload_adds_items_with_captions(
     open_page: Open, server: TrainingServer, dataset: str, folder: Path
 ) -> None:
-    page = open_page(f"#/data/{dataset}")
+    page = open_page(f"#/datasets/{dataset}")
     expect(page.locator(".items-panel .empty")).to_be_visible()
     (folder / "notes.pdf").write_bytes(b"%PDF")
     choose_files(page, folder)
@@ -89,7 +89,7 @@ def test_folder_upload_adds_items_with_captions(
 
 @fetched
 def test_upload_continues_after_a_reload(open_page: Open, server: TrainingServer, dataset: str, noise: Path) -> None:
-    page = open_page(f"#/data/{dataset}")
+    page = open_page(f"#/datasets/{dataset}")
     page.on("dialog", lambda dialog: dialog.accept())
     expect(page.locator(".items-panel .empty")).to_be_visible()
     slow_down(page)
@@ -108,7 +108,7 @@ def test_upload_continues_after_a_reload(open_page: Open, server: TrainingServer
 def test_upload_is_paused_and_resumed_on_another_screen(
     open_page: Open, server: TrainingServer, dataset: str, noise: Path
 ) -> None:
-    page = open_page(f"#/data/{dataset}")
+    page = open_page(f"#/datasets/{dataset}")
     expect(page.locator(".items-panel .empty")).to_be_visible()
     slow_down(page)
     choose_files(page, noise)
@@ -140,7 +140,7 @@ def drop(page: Page, files: list[Path]) -> None:
 def test_folder_chosen_for_a_training_becomes_its_dataset(
     open_page: Open, server: TrainingServer, folder: Path
 ) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     page.locator(".dataset-choice input[webkitdirectory]").set_input_files(folder)
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_label("Name")).to_have_value("my-cats")
@@ -158,7 +158,7 @@ def test_folder_chosen_for_a_training_becomes_its_dataset(
 def test_pictures_dropped_on_a_training_are_chosen_after_a_look_elsewhere(
     open_page: Open, server: TrainingServer, noise: Path
 ) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     expect(page.get_by_role("button", name="New dataset from files…")).to_be_visible()
     slow_down(page)
     drop(page, [noise])
@@ -176,9 +176,9 @@ def test_missing_upload_client_is_reported(open_page: Open, server: TrainingServ
         answer = route.fetch()
         route.fulfill(response=answer, body=answer.text().replace('<meta name="uploads" content="tus">', ""))
 
-    page = open_page("#/data")
+    page = open_page("#/datasets")
     page.route(f"http://127.0.0.1:{server.port}/", without)
-    page.goto(f"http://127.0.0.1:{server.port}/#/data/{dataset}")
+    page.goto(f"http://127.0.0.1:{server.port}/#/datasets/{dataset}")
     page.reload()
     button = page.get_by_role("button", name="Add files…")
     expect(button).to_have_attribute("aria-disabled", "true")

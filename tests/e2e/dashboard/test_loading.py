@@ -57,10 +57,10 @@ def ended(server: TrainingServer) -> str:
         ("#/", ".gpu-tile"),
         ("#/gpus", ".gpu-card"),
         ("#/gpu/0", ".chart canvas, .chart table"),
-        ("#/tasks", ".task-row"),
-        ("#/tasks/{}", ".loss-panel canvas, .loss-panel table"),
-        ("#/data", ".datasets .empty"),
-        ("#/start", ".start-form"),
+        ("#/trainings", ".task-row"),
+        ("#/trainings/{}", ".loss-panel canvas, .loss-panel table"),
+        ("#/datasets", ".datasets .empty"),
+        ("#/new", ".start-form"),
         ("#/settings/keys", ".audit-table"),
     ],
 )
@@ -90,7 +90,7 @@ def test_tables_replace_missing_charts(open_page: Open, tmp_path: Path) -> None:
     with bare:
         task_id = bare.start_task(toy(20, name="small"))
         bare.await_status(task_id, "completed")
-        page = open_page(f"#/tasks/{task_id}", at=bare)
+        page = open_page(f"#/trainings/{task_id}", at=bare)
         expect(page.locator(".loss-panel table")).to_be_visible()
         page.close()
 

@@ -28,7 +28,7 @@ def talkative(server: TrainingServer) -> str:
 
 
 def test_only_visible_lines_are_rendered(open_page: Open, talkative: str) -> None:
-    page = open_page(f"#/tasks/{talkative}/log")
+    page = open_page(f"#/trainings/{talkative}/log")
     expect(page.locator(".log-line").first).to_be_visible()
     assert lines_in_page(page) < 120
     before = height(page)
@@ -41,7 +41,7 @@ def test_only_visible_lines_are_rendered(open_page: Open, talkative: str) -> Non
 def test_search_finds_lines_outside_the_loaded_range(open_page: Open, talkative: str, complaints: Complaints) -> None:
     # The browser logs every rejected request, such as an invalid pattern.
     complaints.allowed = ("status of 400",)
-    page = open_page(f"#/tasks/{talkative}/log")
+    page = open_page(f"#/trainings/{talkative}/log")
     expect(page.locator(".log-line").first).to_be_visible()
     page.get_by_label("Search the log").fill("steps: 3 loss")
     expect(page.locator(".finds")).to_have_text("1 / 1")
@@ -52,7 +52,7 @@ def test_search_finds_lines_outside_the_loaded_range(open_page: Open, talkative:
 
 
 def test_errors_can_be_jumped_to_and_filtered(open_page: Open, talkative: str) -> None:
-    page = open_page(f"#/tasks/{talkative}/log")
+    page = open_page(f"#/trainings/{talkative}/log")
     expect(page.locator(".log-line").first).to_be_visible()
     page.locator("h1").click()
     page.keyboard.press("e")
@@ -66,7 +66,7 @@ def test_errors_can_be_jumped_to_and_filtered(open_page: Open, talkative: str) -
 def test_log_is_loaded_and_followed_once_it_is_shown(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(30_000, name="shown late", step_seconds=0.1))
     server.await_step(task_id, 5)
-    page = open_page(f"#/tasks/{task_id}")
+    page = open_page(f"#/trainings/{task_id}")
     expect(page.locator(".connection")).to_have_attribute("data-state", "live")
     assert page.evaluate("performance.getEntriesByType('resource').every(({ name }) => !/\\/logs?\\//.test(name))")
     page.get_by_role("link", name="Log", exact=True).click()
@@ -80,7 +80,7 @@ def test_log_is_loaded_and_followed_once_it_is_shown(open_page: Open, server: Tr
 def test_log_is_followed_and_paused(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(30_000, name="long", step_seconds=0.1, knobs={"log_lines_per_step": 3}))
     server.await_step(task_id, 5)
-    page = open_page(f"#/tasks/{task_id}/log")
+    page = open_page(f"#/trainings/{task_id}/log")
     last = page.locator(".log-line .log-number").last
     expect(last).to_be_visible()
     before = last.text_content() or ""
@@ -97,7 +97,7 @@ def test_log_is_followed_and_paused(open_page: Open, server: TrainingServer) -> 
 
 @pytest.mark.skipif(not has_charts(), reason="uPlot is not installed: make charts")
 def test_loss_chart_is_drawn_when_its_part_is_shown(open_page: Open, talkative: str) -> None:
-    page = open_page(f"#/tasks/{talkative}/log")
+    page = open_page(f"#/trainings/{talkative}/log")
     expect(page.locator(".log-line").first).to_be_visible()
     page.get_by_role("link", name="Overview").click()
     expect(page.locator(".loss-panel canvas")).to_be_visible()
@@ -110,7 +110,7 @@ def test_line_wrapping_is_stored(open_page: Open, server: TrainingServer) -> Non
     long = "".join(f"{n:09} " for n in range(100))
     wide = "像素" * 300
     append_to_log(server, task_id, f"{long}\n{wide}\nthe end\n".encode())
-    page = open_page(f"#/tasks/{task_id}/log")
+    page = open_page(f"#/trainings/{task_id}/log")
     scroll = page.locator(".log-scroll")
     expect(scroll).to_contain_text("the end")
     before = height(page)
@@ -137,7 +137,7 @@ _ILL_FITTING = """(element) => {
 
 def test_logs_of_all_trainings_are_searched(open_page: Open, talkative: str, complaints: Complaints, axe: str) -> None:
     complaints.allowed = ("status of 400",)
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     page.get_by_role("link", name="Search all logs").click()
     search = page.get_by_role("searchbox", name="Search all logs")
     search.fill("STEPS: 3 LOSS")

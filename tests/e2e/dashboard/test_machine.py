@@ -125,7 +125,7 @@ def test_gpu_shows_its_task_and_processes(open_page: Open, six_running: Training
     page = open_page("#/gpus", at=six_running)
     card = page.locator(".gpu-card").nth(2)
     task_id = six_running.gpu(2)["current_task"]["task_id"]
-    expect(card.get_by_role("link", name="number 2")).to_have_attribute("href", f"#/tasks/{task_id}")
+    expect(card.get_by_role("link", name="number 2")).to_have_attribute("href", f"#/trainings/{task_id}")
     expect(card.locator(".holders li").first).to_contain_text("python", timeout=40_000)
 
 
@@ -143,8 +143,8 @@ def test_page_sends_few_requests_while_nothing_changes(open_page: Open, six_runn
 
 def test_screens_fit_a_narrow_window(open_page: Open) -> None:
     page = open_page(viewport={"width": 360, "height": 780})
-    screens = {"": "Home", "gpus": "GPUs", "gpus/machines": "GPUs", "tasks": "Trainings"}
-    screens |= {"start": "New training", "gpu/0": "GPU 0", "settings/keys": "Settings"}
+    screens = {"": "Home", "gpus": "GPUs", "gpus/machines": "GPUs", "trainings": "Trainings"}
+    screens |= {"new": "New training", "gpu/0": "GPU 0", "settings/keys": "Settings"}
     for address, heading in screens.items():
         follow(page, f"#/{address}")
         expect(page.locator("h1")).to_contain_text(heading)
@@ -180,6 +180,6 @@ def test_events_and_failures_are_translated(open_page: Open, server: TrainingSer
     server.await_status(failed, "failed")
     page = open_page("#/gpus/events", locale="zh-CN")
     expect(page.locator(".gpu-events")).to_contain_text(f"被 {failed} 占用")
-    page = open_page(f"#/tasks/{failed}", locale="zh-CN")
+    page = open_page(f"#/trainings/{failed}", locale="zh-CN")
     expect(page.locator(".timeline")).to_contain_text("开始训练")
     expect(page.locator(".note").first).to_contain_text("降低 micro_batch_size_per_gpu")

@@ -42,7 +42,7 @@ def queue(page: Page) -> list[str]:
 
 
 def test_several_trainings_are_stopped_by_mouse(open_page: Open, server: TrainingServer, waiting: list[str]) -> None:
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     box(page, "waits 1").check()
     box(page, "waits 3").click(modifiers=["Shift"])
     expect(bar(page)).to_contain_text("3 selected")
@@ -56,7 +56,7 @@ def test_several_trainings_are_stopped_by_mouse(open_page: Open, server: Trainin
 
 
 def test_several_trainings_are_tagged_by_keyboard(open_page: Open, server: TrainingServer, waiting: list[str]) -> None:
-    page = open_page("#/tasks?status=queued")
+    page = open_page("#/trainings?status=queued")
     expect(row(page, "waits 0")).to_be_visible()
     for key in ("j", "x", "j", "j", "X"):
         page.keyboard.press(key)
@@ -71,11 +71,11 @@ def test_several_trainings_are_tagged_by_keyboard(open_page: Open, server: Train
     assert [server.task(task_id)["tags"] for task_id in waiting[:4]] == [["new", "best"]] * 3 + [["old"]]
     row(page, "waits 1").get_by_role("button", name="best").click()
     expect(page.locator(".task-row:visible")).to_have_count(3)
-    expect(page).to_have_url(page.url.partition("#")[0] + "#/tasks?status=queued&tag=best")
+    expect(page).to_have_url(page.url.partition("#")[0] + "#/trainings?status=queued&tag=best")
 
 
 def test_escape_clears_the_selection(open_page: Open) -> None:
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     page.get_by_role("region", name="Queue").get_by_role("checkbox", name="Select all").check()
     expect(bar(page)).to_contain_text(f"{WAITING} selected")
     page.keyboard.press("Escape")
@@ -87,7 +87,7 @@ def test_failed_requests_are_listed_in_one_message(
     open_page: Open, server: TrainingServer, waiting: list[str], complaints: Complaints
 ) -> None:
     complaints.allowed = ("409",)
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     for name in ("waits 0", "waits 1"):
         box(page, name).check()
     bar(page).get_by_role("button", name="To the top").hover()
@@ -103,7 +103,7 @@ def test_failed_requests_are_listed_in_one_message(
 
 
 def test_queued_training_is_moved_by_menu_and_by_dragging(open_page: Open, server: TrainingServer) -> None:
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     row(page, "waits 4").get_by_role("button", name="Actions").click()
     page.get_by_role("menuitem", name="To the top").click()
     until(lambda: queue(page)[:2] == ["waits 4", "waits 0"], what="the moved row")
@@ -113,7 +113,7 @@ def test_queued_training_is_moved_by_menu_and_by_dragging(open_page: Open, serve
 
 
 def test_reason_is_shown_on_demand(open_page: Open) -> None:
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     reason = row(page, "waits 0").locator(".why")
     expect(reason).to_be_hidden()
     button = row(page, "waits 0").get_by_role("button", name="Why?")
@@ -123,7 +123,7 @@ def test_reason_is_shown_on_demand(open_page: Open) -> None:
 
 
 def test_selection_has_no_accessibility_violations(open_page: Open, axe: str) -> None:
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     box(page, "waits 0").check()
     row(page, "waits 0").get_by_role("button", name="Why?").click()
     assert violations(page, axe) == []

@@ -57,8 +57,8 @@ def type_row(page: Page, name: str) -> Any:
         ("#/models?type=z_image", ".component"),
         ("#/registry", ".registered-row"),
         ("#/registry/cats", ".version-card"),
-        ("#/tasks/{}", ".version-offer"),
-        ("#/start?model=sdxl", ".preset-card"),
+        ("#/trainings/{}", ".version-offer"),
+        ("#/new?model=sdxl", ".preset-card"),
     ],
 )
 def test_models_have_no_accessibility_violations(
@@ -123,7 +123,7 @@ def test_version_in_use_cannot_be_deleted(open_page: Open, finished: str, compla
     page.get_by_label("Notes").fill("overtrained")
     page.get_by_role("button", name="Save").click()
     expect(card).to_contain_text("overtrained")
-    expect(card.get_by_role("link", name="cats")).to_have_attribute("href", f"#/tasks/{finished}")
+    expect(card.get_by_role("link", name="cats")).to_have_attribute("href", f"#/trainings/{finished}")
 
 
 def test_training_is_started_saved_and_downloaded_by_mouse(open_page: Open, server: TrainingServer) -> None:
@@ -162,7 +162,7 @@ def test_training_is_started_saved_and_downloaded_by_mouse(open_page: Open, serv
 
 
 def test_preselected_model_is_scrolled_into_view(open_page: Open) -> None:
-    page = open_page("#/start?model=z_image", viewport={"width": 390, "height": 844})
+    page = open_page("#/new?model=z_image", viewport={"width": 390, "height": 844})
     expect(page.locator(".model-now")).to_have_attribute("data-model", "z_image")
     page.locator(".model-now").click()
     expect(page.locator(".model-card[aria-pressed=true]")).to_be_in_viewport()
@@ -176,6 +176,6 @@ def test_preselected_model_is_scrolled_into_view(open_page: Open) -> None:
 
 
 def test_small_screen_scrolls_to_the_plan(open_page: Open) -> None:
-    page = open_page("#/start", viewport={"width": 390, "height": 844})
+    page = open_page("#/new", viewport={"width": 390, "height": 844})
     page.get_by_role("button", name="Validate").click()
     expect(page.locator(".start-side").get_by_text("Ready to start")).to_be_in_viewport()

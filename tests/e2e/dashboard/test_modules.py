@@ -29,7 +29,7 @@ path = '/b'
 @pytest.fixture(scope="module")
 def page(browser: Browser, server: TrainingServer) -> Iterator[Page]:
     opened = browser.new_page(locale="en-GB")
-    opened.goto(f"http://127.0.0.1:{server.port}/#/start")
+    opened.goto(f"http://127.0.0.1:{server.port}/#/new")
     yield opened
     opened.close()
 

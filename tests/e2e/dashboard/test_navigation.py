@@ -49,19 +49,25 @@ def test_every_entry_of_the_rail_has_a_label_and_opens_its_screen(open_page: Ope
         assert_fits(page, label)
 
 
-def test_former_address_leads_to_its_replacement(open_page: Open) -> None:
-    page = open_page("#/nodes")
-    expect_heading(page, "GPUs")
-    assert page.url.endswith("#/gpus/machines")
-    follow(page, "#/access")
-    expect_heading(page, "Settings")
-    assert page.url.endswith("#/settings/keys")
-    follow(page, "#/?node=box1")
-    expect_heading(page, "GPUs")
-    assert page.url.endswith("#/gpus?node=box1")
+FORMER = {
+    "nodes": ("GPUs", "gpus/machines"),
+    "access": ("Settings", "settings/keys"),
+    "?node=box1": ("GPUs", "gpus?node=box1"),
+    "tasks?status=failed": ("Trainings", "trainings?status=failed"),
+    "data": ("Datasets", "datasets"),
+    "start?model=x": ("New training", "new?model=x"),
+}
 
 
-@pytest.mark.parametrize("address", ["#/nowhere", "#/settings/nothing", "#/tasks/x/nothing"])
+def test_former_addresses_lead_to_their_replacements(open_page: Open, ended: str) -> None:
+    page = open_page("#/settings/help")
+    for former, (heading, now) in (FORMER | {f"tasks/{ended}/log": ("looked at", f"trainings/{ended}/log")}).items():
+        follow(page, f"#/{former}")
+        expect_heading(page, heading)
+        assert page.url.endswith(f"#/{now}")
+
+
+@pytest.mark.parametrize("address", ["#/nowhere", "#/settings/nothing", "#/trainings/x/nothing"])
 def test_unknown_address_says_so_and_leads_home(open_page: Open, address: str) -> None:
     page = open_page(address)
     expect_heading(page, "No such page")
@@ -70,7 +76,7 @@ def test_unknown_address_says_so_and_leads_home(open_page: Open, address: str) -
 
 
 def test_parts_of_a_training_have_addresses_and_keep_the_screen(open_page: Open, ended: str) -> None:
-    page = open_page(f"#/tasks/{ended}")
+    page = open_page(f"#/trainings/{ended}")
     title = page.locator(".task-head h1")
     title.evaluate("(element) => { element.dataset.same = 'yes'; }")
     parts = page.get_by_role("navigation", name="Parts of the training")
@@ -89,7 +95,7 @@ def test_parts_of_a_training_have_addresses_and_keep_the_screen(open_page: Open,
 
 
 def test_key_of_the_log_opens_it(open_page: Open, ended: str) -> None:
-    page = open_page(f"#/tasks/{ended}")
+    page = open_page(f"#/trainings/{ended}")
     expect(page.locator(".task-head h1")).to_have_text("looked at")
     page.keyboard.press("f")
     expect(page.locator(".log-scroll")).to_be_visible()
@@ -97,7 +103,7 @@ def test_key_of_the_log_opens_it(open_page: Open, ended: str) -> None:
 
 
 def test_back_restores_the_scroll_position(open_page: Open, ended: str) -> None:
-    page = open_page("#/tasks", viewport=PHONE)
+    page = open_page("#/trainings", viewport=PHONE)
     expect(page.locator(".task-row")).to_have_count(32)
     last = page.locator(".task-name").last
     last.scroll_into_view_if_needed()
@@ -113,7 +119,7 @@ def test_back_restores_the_scroll_position(open_page: Open, ended: str) -> None:
 def test_dialog_and_menu_close_on_navigation(open_page: Open, ended: str) -> None:
     page = open_page("#/")
     expect_heading(page, "Home")
-    page.goto(page.url.split("#")[0] + f"#/tasks/{ended}")
+    page.goto(page.url.split("#")[0] + f"#/trainings/{ended}")
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     page.go_back()
@@ -155,12 +161,12 @@ _SMALL = """() => [...document.querySelectorAll("button, select, .input, .nav a,
 #: Screens, each with what it shows when it is complete.
 SCREENS = {
     "#/": ".gpu-tile",
-    "#/tasks": ".task-row",
-    "#/tasks/{}": ".loss-panel",
-    "#/tasks/{}/log": ".log-line",
+    "#/trainings": ".task-row",
+    "#/trainings/{}": ".loss-panel",
+    "#/trainings/{}/log": ".log-line",
     "#/gpus": ".gpu-card",
-    "#/data": ".datasets",
-    "#/start": ".start-form",
+    "#/datasets": ".datasets",
+    "#/new": ".start-form",
     "#/models": ".type-row",
 }
 

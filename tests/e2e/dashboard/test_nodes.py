@@ -92,7 +92,7 @@ def test_keyboard_focus_stays_while_machines_come_and_go(open_page: Open, server
 def test_training_shows_that_its_machine_is_silent(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(30_000, gpus=[0]))
     server.await_status(task_id, "running")
-    address = f"#/tasks/{task_id}"
+    address = f"#/trainings/{task_id}"
     page = open_page(address)
     [name] = {attempt["node"] for attempt in server.task(task_id)["attempts"]}
     expect(page.get_by_text(f"Machine {name}")).to_be_visible()
@@ -123,9 +123,9 @@ def test_gpus_of_a_machine_and_slurm_options_are_sent(open_page: Open, server: T
         send_report(server, number)
     overview = server.get("/system/overview")
     cluster = {"name": "slurm", "nodes": ["gpu2", "gpu3"], "partitions": ["big", "gpu"], "features": ["h100"]}
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     page.route("**/system/overview", lambda route: route.fulfill(json={"data": overview | {"executor": cluster}}))
-    page.goto(page.url.replace("#/tasks", "#/start"))
+    page.goto(page.url.replace("#/trainings", "#/new"))
     unfold(page, "GPUs")
     page.get_by_label("These GPUs").check()
     expect(page.locator(".gpu-pick-node")).to_have_count(2)
@@ -139,7 +139,7 @@ def test_gpus_of_a_machine_and_slurm_options_are_sent(open_page: Open, server: T
 
 
 def test_slurm_options_are_hidden_without_a_cluster(open_page: Open, server: TrainingServer) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     unfold(page, "GPUs")
     page.get_by_label("These GPUs").check()
     expect(page.locator(".gpu-pick").first).to_be_visible()

@@ -30,12 +30,12 @@ def completed(server: TrainingServer, name: str) -> str:
 def test_completed_training_with_nan_loss_is_marked(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(20, name="spoiled", knobs={"fail_at_step": 16, "fail_with": "nan"}))
     server.await_status(task_id, "completed")
-    page = open_page(f"#/tasks/{task_id}")
+    page = open_page(f"#/trainings/{task_id}")
     head = page.locator(".task-head .screen-head")
     expect(head).to_contain_text("completed")
     expect(head).to_contain_text("loss is NaN")
     expect(page.locator(".task-head .note")).to_contain_text("resume from an earlier checkpoint")
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     expect(page.locator(f"[data-task={task_id}]")).to_contain_text("loss is NaN")
 
 
@@ -44,7 +44,7 @@ def test_completed_training_is_resumed_for_more_epochs(
 ) -> None:
     complaints.allowed = ("422",)  # logged by the browser for a rejected request
     task_id = completed(server, "more of it")
-    page = open_page(f"#/tasks/{task_id}")
+    page = open_page(f"#/trainings/{task_id}")
     choose(page, "Resume")
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_label("Total epochs")).to_be_focused()
@@ -63,7 +63,7 @@ def test_completed_training_is_resumed_for_more_epochs(
 
 
 def test_rule_for_saved_models_is_saved_only_after_its_own_preview(open_page: Open, server: TrainingServer) -> None:
-    page = open_page(f"#/tasks/{completed(server, 'kept')}/files")
+    page = open_page(f"#/trainings/{completed(server, 'kept')}/files")
     page.get_by_label("Keep the newest").fill("1")
     save = page.get_by_role("button", name="Save the rule")
     expect(save).to_contain_text("delete")
@@ -77,7 +77,7 @@ def test_rule_for_saved_models_is_saved_only_after_its_own_preview(open_page: Op
 
 def test_training_is_resumed_from_the_selected_checkpoint(open_page: Open, server: TrainingServer) -> None:
     task_id = completed(server, "another way")
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     page.locator(f"[data-task={task_id}]").get_by_role("button", name="Actions").click()
     page.get_by_role("menuitem", name="Resume").click()
     page.get_by_label("Checkpoint").select_option("global_step10")
@@ -89,7 +89,7 @@ def test_training_is_resumed_from_the_selected_checkpoint(open_page: Open, serve
 def test_training_without_a_checkpoint_can_only_be_restarted(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(10, name="fell early", every=None, knobs={"fail_at_step": 2}))
     server.await_status(task_id, "failed")
-    page = open_page(f"#/tasks/{task_id}")
+    page = open_page(f"#/trainings/{task_id}")
     choose(page, "Resume")
     expect(page.get_by_role("dialog")).to_contain_text("No complete checkpoint")
     page.keyboard.press("Escape")
@@ -106,7 +106,7 @@ def test_training_without_a_checkpoint_can_only_be_restarted(open_page: Open, se
 def test_checkpoint_is_saved_on_request(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(30_000, name="saves now", every=None))
     server.await_step(task_id, 3)
-    page = open_page(f"#/tasks/{task_id}")
+    page = open_page(f"#/trainings/{task_id}")
     choose(page, "Save a checkpoint")
     expect(page.locator(".event-list")).to_contain_text("is complete")
     expect(page.locator(".task-head .status")).to_have_text("running")
@@ -117,14 +117,14 @@ def test_checkpoint_is_saved_on_request(open_page: Open, server: TrainingServer)
 def test_running_attempt_shows_its_current_step(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(30_000, name="long", every=None))
     server.await_step(task_id, 3)
-    table = open_page(f"#/tasks/{task_id}").get_by_role("region", name="Attempts")
+    table = open_page(f"#/trainings/{task_id}").get_by_role("region", name="Attempts")
     expect(table.get_by_role("columnheader", name="Started", exact=True)).to_be_visible()
     expect(table.get_by_role("row").nth(1)).to_contain_text(re.compile(r"\b1 – (?!3\b)\d+\b"))
     server.stop_task(task_id, force=True)
 
 
 def test_downloaded_model_is_named_after_its_task(open_page: Open, server: TrainingServer) -> None:
-    page = open_page(f"#/tasks/{completed(server, 'My cats: v2')}/files")
+    page = open_page(f"#/trainings/{completed(server, 'My cats: v2')}/files")
     table = page.locator(".file-table")
     expect(table).to_contain_text("My-cats-v2-epoch2.safetensors")
     listed = [name for name in table.locator("a").all_inner_texts() if name.endswith(".safetensors")]
@@ -140,7 +140,7 @@ def test_gpu_use_is_charted_or_summarised(open_page: Open, server: TrainingServe
     for gpus, shown in ((8, 8), (12, 3)):
         task_id = server.start_task(toy(30_000, name=f"on {gpus}", gpus=gpus))
         server.await_step(task_id, 3)
-        page = open_page(f"#/tasks/{task_id}")
+        page = open_page(f"#/trainings/{task_id}")
         legend = page.get_by_role("region", name="GPU use").locator(".legend > span")
         expect(legend).to_have_count(shown)
         expect(legend.first.locator("b")).not_to_have_text("–")
@@ -150,7 +150,7 @@ def test_gpu_use_is_charted_or_summarised(open_page: Open, server: TrainingServe
 
 def test_checkpoint_is_deleted_after_confirmation(open_page: Open, server: TrainingServer) -> None:
     task_id = completed(server, "two checkpoints")
-    page = open_page(f"#/tasks/{task_id}/files")
+    page = open_page(f"#/trainings/{task_id}/files")
     page.get_by_role("button", name="Delete global_step10").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
     expect(page.locator(".toast")).to_contain_text("global_step10 was deleted")
@@ -163,7 +163,7 @@ def test_earlier_events_are_loaded_on_request(open_page: Open, server: TrainingS
     newest_first = [event["message"] for event in reversed(server.task_events(task_id))]
     page = open_page()
     page.route("**/events?*", lambda route: route.continue_(url=route.request.url.replace("limit=500", "limit=2")))
-    page.goto(f"{page.url.partition('#')[0]}#/tasks/{task_id}")
+    page.goto(f"{page.url.partition('#')[0]}#/trainings/{task_id}")
     messages = page.locator(".event-list p.foreign")
     expect(messages).to_have_text(newest_first[:2])
     earlier = page.get_by_role("button", name="Load earlier events")

@@ -31,7 +31,7 @@ def no_presets(server: TrainingServer) -> Iterator[None]:
 @pytest.fixture
 def form(open_page: Open, cats: str) -> Page:
     """The form for Flux on a dataset, with a built-in preset."""
-    page = open_page(f"#/start?model=flux&dataset={cats}")
+    page = open_page(f"#/new?model=flux&dataset={cats}")
     expect(page.locator(".preset-card[aria-pressed=true]")).to_contain_text("24 GB")
     return page
 
@@ -129,7 +129,7 @@ def test_switch_sets_a_key_and_returns_to_the_default(form: Page) -> None:
 
 
 def test_models_are_grouped_with_sizes(open_page: Open) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     page.locator(".model-picker > summary").press("Enter")
     group = page.get_by_role("region", name="To download")
     expect(group.locator(".model-card[data-model=flux]")).to_contain_text(re.compile(r"GB to download"))

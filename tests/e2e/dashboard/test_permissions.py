@@ -35,7 +35,7 @@ def refusals(complaints: Complaints) -> None:
 def test_viewer_sees_disabled_buttons_with_the_reason(
     open_page: Open, guarded: GuardedServer, task_of_ann: str
 ) -> None:
-    page = open_page(f"#/tasks/{task_of_ann}", at=guarded)
+    page = open_page(f"#/trainings/{task_of_ann}", at=guarded)
     sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
     stop = page.get_by_role("button", name="Stop", exact=True)
     expect(stop).to_have_attribute("aria-disabled", "true")
@@ -49,7 +49,7 @@ def test_viewer_sees_disabled_buttons_with_the_reason(
 
 
 def test_form_warns_a_viewer(open_page: Open, guarded: GuardedServer) -> None:
-    page = open_page("#/start", at=guarded)
+    page = open_page("#/new", at=guarded)
     sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
     expect(page.locator(".note").filter(has_text=_LACKING)).to_be_visible()
     expect(page.locator(".start-form [type=submit]")).to_have_attribute("aria-disabled", "true")
@@ -57,7 +57,7 @@ def test_form_warns_a_viewer(open_page: Open, guarded: GuardedServer) -> None:
 
 def test_viewer_cannot_add_files(open_page: Open, guarded: GuardedServer) -> None:
     guarded.post("/datasets", 201, json={"name": "cats"})
-    page = open_page("#/data", at=guarded)
+    page = open_page("#/datasets", at=guarded)
     sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
     expect(page.get_by_role("button", name="New dataset…")).to_have_attribute("aria-disabled", "true")
     page.get_by_role("link", name="cats", exact=True).click()
@@ -81,7 +81,7 @@ def test_viewer_cannot_cancel_a_download(open_page: Open, guarded: GuardedServer
 
 
 def test_trainer_cannot_stop_another_users_training(open_page: Open, guarded: GuardedServer, task_of_ann: str) -> None:
-    page = open_page("#/tasks", at=guarded)
+    page = open_page("#/trainings", at=guarded)
     sign_in(page, guarded.make_key("bob")["api_key"])
     row = page.locator(f'.task-row[data-task="{task_of_ann}"]')
     expect(row).to_contain_text("of ann")
@@ -92,11 +92,11 @@ def test_trainer_cannot_stop_another_users_training(open_page: Open, guarded: Gu
     expect(page.locator(".toast")).to_contain_text("This belongs to ann")
     page.get_by_role("button", name="Only mine").click()
     expect(row).to_have_count(0)
-    expect(page).to_have_url(f"http://127.0.0.1:{guarded.port}/#/tasks?owner=me")
+    expect(page).to_have_url(f"http://127.0.0.1:{guarded.port}/#/trainings?owner=me")
 
 
 def test_owner_can_stop_a_training(open_page: Open, guarded: GuardedServer, task_of_ann: str) -> None:
-    page = open_page(f"#/tasks/{task_of_ann}", at=guarded)
+    page = open_page(f"#/trainings/{task_of_ann}", at=guarded)
     sign_in(page, guarded.make_key("ann", name="another of ann's")["api_key"])
     stop = page.get_by_role("button", name="Stop", exact=True)
     expect(stop).not_to_have_attribute("aria-disabled", "true")
@@ -109,7 +109,7 @@ def test_missing_permission_to_see_trainings_is_reported(
 ) -> None:
     complaints.allowed = ("status of 401", "status of 403")
     key = guarded.make_key("gil", role=None, permissions=["gpus:read"])
-    page = open_page("#/tasks", at=guarded)
+    page = open_page("#/trainings", at=guarded)
     sign_in(page, key["api_key"])
     expect(page.locator(".toast")).to_contain_text("Your key does not allow this: see trainings")
     expect(page.locator(".toast")).to_have_count(1)

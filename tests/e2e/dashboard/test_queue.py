@@ -29,7 +29,7 @@ def names(page: Page, panel: str) -> list[str]:
 
 def test_running_tasks_come_before_the_queue_in_its_order(open_page: Open) -> None:
     for viewport in ({"width": 1440, "height": 900}, {"width": 390, "height": 844}):
-        page = open_page("#/tasks", viewport=viewport)
+        page = open_page("#/trainings", viewport=viewport)
         expect(
             page.get_by_role("region", name="Running").get_by_role("link", name="runs", exact=True)
         ).to_be_in_viewport()
@@ -41,7 +41,7 @@ def test_running_tasks_come_before_the_queue_in_its_order(open_page: Open) -> No
 
 
 def test_queue_has_pages(open_page: Open) -> None:
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     queue = page.get_by_role("region", name="Queue")
     queue.get_by_role("button", name="Next page").click()
     expect(queue.locator(".task-row").first).to_contain_text("Number 51 in the queue")
@@ -55,7 +55,7 @@ def test_home_lists_running_before_queued_trainings(open_page: Open) -> None:
 
 
 def test_filter_without_matches_is_cleared_by_one_click(open_page: Open) -> None:
-    page = open_page("#/tasks?status=failed&search=nobody")
+    page = open_page("#/trainings?status=failed&search=nobody")
     expect(page.get_by_text("No matches.")).to_be_visible()
     expect(page.locator(".task-row")).to_have_count(0)
     page.get_by_role("button", name="Clear the filter").click()

@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]
 
 
 def test_model_that_can_be_trained_is_preselected_with_its_preset(open_page: Open) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     expect(page.locator(".model-now")).to_have_attribute("data-model", "sdxl")
     expect(page.locator(".preset-card[aria-pressed=true]")).to_contain_text("24 GB")
     expect(page.locator(".dataset-choice")).to_contain_text("No dataset is chosen.")
@@ -51,6 +51,6 @@ def test_copy_names_the_version_of_its_dataset_by_number(open_page: Open, server
     task_id = server.start_task(preset["request"])
     pinned = server.task(task_id)["request"]["dataset"]["directories"][0]["dataset"]
     assert pinned.startswith("cats@sha256:")
-    page = open_page(f"#/start?from={task_id}")
+    page = open_page(f"#/new?from={task_id}")
     expect(page.get_by_label("Version")).to_have_value("1")
     expect(page.get_by_label("Version").locator("option")).to_have_text(["newest (1)"])

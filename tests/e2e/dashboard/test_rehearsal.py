@@ -15,7 +15,7 @@ def axe_violations(page: Page) -> list[str]:
 
 
 def test_training_is_rehearsed_and_then_started_from_the_result(open_page: Open, server: TrainingServer) -> None:
-    page = open_page("#/start?model=toy")
+    page = open_page("#/new?model=toy")
     page.get_by_label("Name", exact=True).fill("sketch")
     page.get_by_role("button", name="Rehearse").click()
     expect(page.locator(".task-head")).to_be_visible()
@@ -40,7 +40,7 @@ def test_failed_rehearsal_shows_its_remedy_on_a_narrow_chinese_screen(open_page:
     task_id = str(server.post("/training/rehearse", 202, json=body)["task_id"])
     server.await_status(task_id, "failed")
     options = {"viewport": {"width": 320, "height": 700}, "locale": "zh-CN", "color_scheme": "dark"}
-    page = open_page(f"#/tasks/{task_id}", **options)
+    page = open_page(f"#/trainings/{task_id}", **options)
     expect(page.get_by_text("显存不足").first).to_be_visible()
     expect(page.get_by_role("region", name="试运行")).to_contain_text("2 / 8")
     assert_fits(page)

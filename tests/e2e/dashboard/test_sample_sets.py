@@ -56,7 +56,7 @@ def test_workflow_and_set_are_made_and_chosen_for_a_training(
     look, faces = f"my look {tmp_path.name[-1]}", f"faces{tmp_path.name[-1]}"
     file = tmp_path / f"{look}.json"
     file.write_text(json.dumps(graph))
-    page = open_page("#/start?model=toy")
+    page = open_page("#/new?model=toy")
     fold = page.locator("details", has_text="Samples").last
     fold.locator("summary").click()
     page.get_by_role("button", name="Sample sets and workflows…").click()
@@ -91,7 +91,7 @@ def test_workflow_and_set_are_made_and_chosen_for_a_training(
 
 def test_changed_set_keeps_what_the_form_does_not_show(open_page: Open, server: TrainingServer) -> None:
     save_set(server, "rain")
-    page = open_page("#/start?model=toy")
+    page = open_page("#/new?model=toy")
     page.locator("details", has_text="Samples").last.locator("summary").click()
     page.get_by_role("button", name="Sample sets and workflows…").click()
     page.locator(".set-line", has_text="rain").first.get_by_role("button", name="Edit…").click()
@@ -109,7 +109,7 @@ def test_samples_tab_automates_and_uses_sets_and_checkpoints(open_page: Open, se
     save_set(server, "tab")
     task_id = server.start_task(toy(30, 2, every=2, step_seconds=0.2))
     until(lambda: server.get(f"/training/{task_id}/checkpoints")["checkpoints"], LONG, "a checkpoint")
-    page = open_page(f"#/tasks/{task_id}/samples")
+    page = open_page(f"#/trainings/{task_id}/samples")
     page.get_by_role("button", name="Automatic…").click()
     page.get_by_label("Sample set", exact=True).select_option("tab")
     page.get_by_label("Trigger word").fill("ohwx")
@@ -136,7 +136,7 @@ def test_samples_tab_automates_and_uses_sets_and_checkpoints(open_page: Open, se
 
 def test_dialogs_are_accessible_and_fit(open_page: Open, server: TrainingServer, axe: str) -> None:
     save_set(server, "fits")
-    page = open_page("#/start?model=toy")
+    page = open_page("#/new?model=toy")
     page.locator("details", has_text="Samples").last.locator("summary").click()
     page.get_by_label("Sample set", exact=True).select_option("fits")
     assert violations(page, axe) == []

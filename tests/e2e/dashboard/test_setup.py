@@ -93,7 +93,7 @@ def test_new_machine_is_set_up_by_mouse(open_page: Open, new_server: TrainingSer
     expect(trainer.get_by_role("button", name="Save")).to_be_visible()
     page.locator('[data-step="first_training"] summary').click()
     page.get_by_role("button", name="Start a toy training").click()
-    page.wait_for_url("**/#/tasks/train_*")
+    page.wait_for_url("**/#/trainings/train_*")
 
 
 def test_first_training_takes_ten_clicks(open_page: Open, tmp_path: Path, home: Path) -> None:
@@ -126,7 +126,7 @@ def test_first_training_takes_ten_clicks(open_page: Open, tmp_path: Path, home: 
         expect(page.locator(".model-now")).to_contain_text("Flux.1")
         expect(page.get_by_role("complementary", name="Plan")).to_contain_text("No errors")
         page.get_by_role("button", name="Start", exact=True).click()
-        page.wait_for_url("**/#/tasks/train_*")
+        page.wait_for_url("**/#/trainings/train_*")
         page.close()
 
 
@@ -178,7 +178,7 @@ def test_hidden_checklist_stays_hidden(open_page: Open, server: TrainingServer) 
 
 def test_captions_cannot_be_written_before_a_model_is_set(open_page: Open, server: TrainingServer) -> None:
     server.post("/datasets", 201, json={"name": "cats"})
-    page = open_page("#/data/cats?tab=prepare")
+    page = open_page("#/datasets/cats?tab=prepare")
     button = page.get_by_role("button", name="Write captions")
     expect(button).to_have_attribute("aria-disabled", "true")
     page.get_by_role("link", name="Go to the setup").click()

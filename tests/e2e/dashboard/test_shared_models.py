@@ -355,5 +355,5 @@ def test_push_is_cancelled_after_confirmation(open_page: Open, server: TrainingS
 def test_parts_and_presets_are_translated(open_page: Open) -> None:
     page = open_page("#/models?type=z_image", locale="zh-CN")
     expect(page.locator(".component").first).to_contain_text("Z-Image 的 transformer")
-    page.goto(page.url.split("#")[0] + "#/start?model=flux")
+    page.goto(page.url.split("#")[0] + "#/new?model=flux")
     expect(page.locator(".preset-card", has_text="float8").first).to_contain_text("float8，1024 px，rank 8")

@@ -39,7 +39,7 @@ def signed_in(page: Page, name: str) -> None:
 @pytest.mark.quick
 @pytest.mark.usefixtures("refusals")
 def test_sign_in_returns_to_the_requested_screen(open_page: Open, guarded: GuardedServer) -> None:
-    page = open_page("#/tasks", at=guarded)
+    page = open_page("#/trainings", at=guarded)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(page.get_by_label("Key", exact=True)).to_be_focused()
     expect(page.get_by_role("navigation")).to_be_hidden()

@@ -64,7 +64,7 @@ def test_copy_of_a_training_has_all_its_fields(open_page: Open, server: Training
     server.post("/alerts/channels", 201, json={"name": "hook", "kind": "webhook", "url": "https://hooks.invalid/x"})
     body = EVERYTHING | {"dataset": {"directories": [{"path": pictures}]}}
     first = server.start_task(body)
-    page = open_page(f"#/start?from={first}")
+    page = open_page(f"#/new?from={first}")
     expect(page.get_by_label("Name")).to_have_value("the first")
     page.get_by_label("HF_TOKEN", exact=True).fill(SECRET)
     second = started_by(page)
@@ -78,11 +78,11 @@ def test_structured_request_is_sent_unchanged_until_its_text_is_edited(open_page
     request = {"model_type": "flux", "config": {"epochs": 3}, "dataset": {"resolutions": [512]}, "gpu_count": 1}
     texts = {"config.toml": "epochs = 3\n", "dataset.toml": "resolutions = [512]\n"}
     shown = {"data": {"request": request, "model_type": "flux", "plan": {"files": texts}}}
-    page = open_page("#/start")
+    page = open_page("#/new")
     page.route("**/training/train_x", lambda route: route.fulfill(json=shown))
     sent: list[dict[str, Any]] = []
     page.on("request", lambda made: sent.append(made.post_data_json) if "/validate" in made.url else None)
-    page.goto(page.url.replace("#/start", "#/start?from=train_x"))
+    page.goto(page.url.replace("#/new", "#/new?from=train_x"))
     expect(page.get_by_role("textbox", name="Epochs", exact=True, include_hidden=True)).to_have_value("3")
     expect(page.locator(".start-side .note").first).to_be_visible()
     page.get_by_role("button", name="TOML files").click()
@@ -98,7 +98,7 @@ def test_structured_request_is_sent_unchanged_until_its_text_is_edited(open_page
 
 def test_form_and_texts_edit_the_same_request(open_page: Open, complaints: Complaints) -> None:
     complaints.allowed = ("status of 422",)
-    page = open_page("#/start?model=z_image&variant=turbo")
+    page = open_page("#/new?model=z_image&variant=turbo")
     expect(page.locator(".model-now")).to_contain_text("Z-Image")
     unfold(page, "Settings")
     page.get_by_role("textbox", name="Epochs", exact=True, include_hidden=True).fill("7")
@@ -121,7 +121,7 @@ def test_form_and_texts_edit_the_same_request(open_page: Open, complaints: Compl
 
 
 def test_preset_fills_the_form(open_page: Open) -> None:
-    page = open_page("#/start?model=wan")
+    page = open_page("#/new?model=wan")
     page.locator("button.preset-card", has_text="16 GB").click()
     expect(page.get_by_label("Blocks to swap", exact=True)).to_have_value("38")
     expect(page.get_by_label("Clip lengths (frames)", exact=True)).to_have_value("[1,17]")
@@ -129,7 +129,7 @@ def test_preset_fills_the_form(open_page: Open) -> None:
 
 
 def test_finding_is_shown_at_its_field(open_page: Open) -> None:
-    page = open_page("#/start?model=flux")
+    page = open_page("#/new?model=flux")
     unfold(page, "Settings")
     page.get_by_label("Gradient accumulation steps", exact=True).fill("0")
     page.get_by_role("button", name="Validate").click()
@@ -139,7 +139,7 @@ def test_finding_is_shown_at_its_field(open_page: Open) -> None:
 
 def test_copy_omits_secrets_that_are_not_entered_again(open_page: Open, server: TrainingServer) -> None:
     first = server.start_task(toy(20, env={"HF_TOKEN": SECRET, "NCCL_DEBUG": "WARN"}))
-    page = open_page(f"#/start?from={first}")
+    page = open_page(f"#/new?from={first}")
     expect(page.get_by_placeholder("Secrets are not shown")).to_be_visible()
     sent = []
     page.on("request", lambda request: sent.append(request.post_data) if request.method == "POST" else None)
@@ -150,7 +150,7 @@ def test_copy_omits_secrets_that_are_not_entered_again(open_page: Open, server: 
 
 def test_other_options_of_a_copy_can_be_removed(open_page: Open, server: TrainingServer) -> None:
     first = server.start_task(toy(20, name="hangs", stop_on_hang=True, max_retries=2))
-    page = open_page(f"#/start?from={first}")
+    page = open_page(f"#/new?from={first}")
     page.get_by_role("button", name="Remove max_retries").click()
     second = server.task(started_by(page))["request"]
     assert (second["stop_on_hang"], second["max_retries"]) == (True, 0)
@@ -158,7 +158,7 @@ def test_other_options_of_a_copy_can_be_removed(open_page: Open, server: Trainin
 
 def test_typed_secret_is_not_stored(open_page: Open, server: TrainingServer) -> None:
     first = server.start_task(toy(20, env={"HF_TOKEN": SECRET}))
-    page = open_page(f"#/start?from={first}")
+    page = open_page(f"#/new?from={first}")
     page.get_by_label("HF_TOKEN", exact=True).fill("hf_typed")
     page.get_by_label("Name").fill("another")
     stored = page.evaluate("JSON.stringify([{...sessionStorage}, {...localStorage}])")
@@ -167,7 +167,7 @@ def test_typed_secret_is_not_stored(open_page: Open, server: TrainingServer) -> 
 
 
 def test_model_type_follows_the_pasted_text(open_page: Open) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     page.get_by_role("button", name="TOML files").click()
     config = page.get_by_role("textbox", name="Configuration (TOML)")
     model = page.get_by_label("Model", exact=True)
@@ -182,12 +182,12 @@ def test_model_type_follows_the_pasted_text(open_page: Open) -> None:
 
 
 def test_missing_trainer_is_reported(open_page: Open) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     page.get_by_role("button", name="TOML files").click()
     note = page.locator(".start-form .note")
     expect(note).to_contain_text("DIFFUSION_PIPE_ROOT")
     expect(note).to_contain_text("model types need it")
-    chinese = open_page("#/start", locale="zh-CN")
+    chinese = open_page("#/new", locale="zh-CN")
     chinese.get_by_role("button", name="TOML").click()
     expect(chinese.locator(".start-form .note")).to_contain_text("前往初始设置")
 
@@ -195,22 +195,22 @@ def test_missing_trainer_is_reported(open_page: Open) -> None:
 def test_gpus_are_named_by_index_and_counted(open_page: Open, server: TrainingServer) -> None:
     # Tasks of other tests must not occupy the GPUs.
     server.make_idle()
-    page = open_page("#/start")
+    page = open_page("#/new")
     expect(page.locator(".start-side .facts dd").first).to_have_text(re.compile(r"^GPU \d$"))
     task_id = server.start_task(toy(30_000, gpus=[3], name="on the third"))
     server.await_status(task_id, "running")
     waiting = server.start_task(toy(20, gpus=4, name="needs all"))
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     expect(page.locator(f"[data-task={task_id}] .gpu-cell")).to_have_text("GPU 3")
     expect(page.locator(f"[data-task={waiting}] .gpu-cell")).to_have_text("needs 4 GPUs")
-    page = open_page(f"#/tasks/{task_id}")
+    page = open_page(f"#/trainings/{task_id}")
     expect(page.locator(".task-sub")).to_contain_text("GPU 3")
     for each in (waiting, task_id):
         server.stop_task(each, force=True)
 
 
 def test_disk_space_of_which_a_part_is_unknown_is_a_lower_bound(open_page: Open) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     disk = page.locator(".start-side .facts dt", has_text=re.compile(r"^Disk$")).locator(
         "xpath=following-sibling::dd[1]"
     )
@@ -235,7 +235,7 @@ def test_disk_space_of_which_a_part_is_unknown_is_a_lower_bound(open_page: Open)
 
 
 def test_config_with_a_masked_secret_is_not_sent(open_page: Open) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     page.get_by_role("button", name="TOML files").click()
     config = "[model]\ntype = 'flux'\n\n[monitoring]\nwandb_api_key = \"***\"\n"
     page.get_by_role("textbox", name="Configuration (TOML)").fill(config)

@@ -19,7 +19,7 @@ def fill_in(page: Page, values: str) -> None:
 
 @pytest.mark.quick
 def test_several_values_are_planned_started_shown_and_stopped(open_page: Open, server: TrainingServer):
-    page = open_page("#/start")
+    page = open_page("#/new")
     page.get_by_label("Name").fill("cats")
     fill_in(page, "1e-3, 2e-3")
     page.get_by_role("button", name="Add a setting").click()
@@ -49,7 +49,7 @@ def test_several_values_are_planned_started_shown_and_stopped(open_page: Open, s
 
 
 def test_error_names_the_value_beside_its_field(open_page: Open):
-    page = open_page("#/start")
+    page = open_page("#/new")
     fill_in(page, "1e-3, 7")
     expect(page.locator(".step-fold .finding", has_text="lr = 7: `lr` cannot be 7.")).to_be_visible()
     page.get_by_label("Values: Learning rate").fill("1e-3, 1e-3")
@@ -57,7 +57,7 @@ def test_error_names_the_value_beside_its_field(open_page: Open):
 
 
 def test_draft_with_several_values_survives_a_reload(open_page: Open):
-    page = open_page("#/start")
+    page = open_page("#/new")
     fill_in(page, "1e-3, 2e-3")
     expect(page.get_by_role("button", name="Start 2 trainings")).to_be_visible()
     page.reload()
@@ -67,7 +67,7 @@ def test_draft_with_several_values_survives_a_reload(open_page: Open):
 
 
 def test_field_asks_for_several_values_of_its_setting(open_page: Open):
-    page = open_page("#/start")
+    page = open_page("#/new")
     pick_model(page, "flux")
     unfold(page, "Settings")
     page.get_by_role("button", name="Try several values: Rank").click()
@@ -91,7 +91,7 @@ def test_screen_of_a_sweep_fits_and_is_accessible(open_page: Open, server: Train
 
 
 def test_form_with_several_values_fits_and_is_accessible(open_page: Open, axe: str):
-    page = open_page("#/start")
+    page = open_page("#/new")
     fill_in(page, "1e-3, 2e-3")
     page.get_by_label("Stop unpromising trainings early").check()
     expect(page.get_by_role("complementary", name="Plan").locator("tbody tr")).to_have_count(2)

@@ -35,7 +35,7 @@ def choose(page: Page, action: str) -> None:
 
 @pytest.mark.quick
 def test_toy_is_started_from_the_form_and_completes(open_page: Open) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     unfold(page, "Settings")
     page.get_by_label("Epochs", exact=True).fill("2")
     page.get_by_label("Steps per epoch").fill("20")
@@ -58,7 +58,7 @@ def test_toy_is_started_from_the_form_and_completes(open_page: Open) -> None:
 
 
 def test_findings_are_shown_at_their_fields_and_lines(open_page: Open) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     unfold(page, "Settings")
     page.get_by_label("Steps per epoch").fill("0")
     page.get_by_role("button", name="Validate").click()
@@ -76,7 +76,7 @@ def test_findings_are_shown_at_their_fields_and_lines(open_page: Open) -> None:
 
 
 def test_draft_survives_a_reload(open_page: Open) -> None:
-    page = open_page("#/start")
+    page = open_page("#/new")
     page.get_by_role("button", name="TOML files").click()
     page.get_by_role("textbox", name="Configuration (TOML)").fill(CONFIG)
     page.reload()
@@ -88,7 +88,7 @@ def test_task_is_stopped_resumed_force_stopped_and_deleted(
 ) -> None:
     task_id = server.start_task(toy(30_000, name="to and fro", step_seconds=0.05))
     server.await_step(task_id, 12)
-    page = open_page(f"#/tasks/{task_id}")
+    page = open_page(f"#/trainings/{task_id}")
     status = page.locator(".task-head .status")
     choose(page, "Stop")
     page.get_by_role("button", name="Save a checkpoint, then stop").click()
@@ -120,7 +120,7 @@ def test_task_is_stopped_resumed_force_stopped_and_deleted(
 def test_lora_of_a_checkpoint_is_exported_and_downloaded(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(30_000, name="kept", every=None))
     server.await_step(task_id, 3)
-    page = open_page(f"#/tasks/{task_id}/files")
+    page = open_page(f"#/trainings/{task_id}/files")
     choose(page, "Stop")
     page.get_by_role("button", name="Stop and keep a LoRA").click()
     expect(page.locator(".task-head .status")).to_have_text("stopped", timeout=40_000)
@@ -145,7 +145,7 @@ def test_model_that_the_trainer_makes_is_shown_with_its_step_and_its_task(
     knobs = {"exports_directly": False, "load_seconds": 3.0}
     task_id = server.start_task(toy(9, every=5, step_seconds=0.02, knobs=knobs))
     server.await_status(task_id, "completed")
-    page = open_page(f"#/tasks/{task_id}/files")
+    page = open_page(f"#/trainings/{task_id}/files")
     row = page.locator(".checkpoint-table tr", has=page.get_by_text("global_step5"))
     row.get_by_role("button", name="Export LoRA").focus()
     page.keyboard.press("Enter")
@@ -162,7 +162,7 @@ def test_model_that_the_trainer_makes_is_shown_with_its_step_and_its_task(
 def test_stop_dialog_fits_the_current_status(open_page: Open, server: TrainingServer) -> None:
     assert server.register(gpu_ids=[0], task_id="outsider").status_code == 201
     task_id = server.start_task(toy(20, name="waits, then loads", gpus=[0], knobs={"hang_in": "loading"}))
-    page = open_page(f"#/tasks/{task_id}")
+    page = open_page(f"#/trainings/{task_id}")
     expect(page.locator(".task-head .status")).to_have_text("queued")
     choose(page, "Stop")
     expect(page.get_by_role("dialog")).to_contain_text("Remove this training from the queue?")
@@ -176,14 +176,14 @@ def test_stop_dialog_fits_the_current_status(open_page: Open, server: TrainingSe
 def test_list_shows_why_a_task_waits(open_page: Open, server: TrainingServer) -> None:
     holding = server.start_task(toy(30_000, name="holds all", gpus=4))
     waiting = server.start_task(toy(20, name="waits for two", gpus=2))
-    page = open_page("#/tasks")
+    page = open_page("#/trainings")
     row = page.locator(f"[data-task={waiting}]")
     expect(row).to_contain_text("queued")
     row.get_by_role("button", name="Why?").click()
     expect(row.locator(".why")).to_have_text("needs 2 GPUs: GPUs 0–3 are in use by holds all")
     link = row.locator(".why").get_by_role("link", name="holds all")
-    expect(link).to_have_attribute("href", f"#/tasks/{holding}")
-    chinese = open_page("#/tasks", locale="zh-CN")
+    expect(link).to_have_attribute("href", f"#/trainings/{holding}")
+    chinese = open_page("#/trainings", locale="zh-CN")
     expect(chinese.locator(f"[data-task={waiting}] .why")).to_have_text("需要 2 块 GPU：GPU 0–3 被 holds all 占用")
     chinese.close()
     page.get_by_role("searchbox").fill("holds all")
@@ -230,7 +230,7 @@ def test_reason_for_waiting_is_updated(open_page: Open, server: TrainingServer) 
     for gpu, name in enumerate(("first-outsider", "second-outsider")):
         assert server.register(gpu_ids=[gpu], task_id=name).status_code == 201
     waiting = server.start_task(toy(20, name="waits for outsiders", gpus=[0, 1]))
-    pages = [open_page(address) for address in ("#/tasks", "#/", f"#/tasks/{waiting}")]
+    pages = [open_page(address) for address in ("#/trainings", "#/", f"#/trainings/{waiting}")]
     for page in pages:
         expect(page.get_by_text("in use by first-outsider").last).to_be_attached()
     # There is no event for this change: the task still waits.

@@ -60,7 +60,7 @@ def test_samples_are_rendered_from_the_form(
     server.await_status(task_id, "completed")
     workflow = tmp_path / "workflow.json"
     workflow.write_text(json.dumps(WORKFLOW))
-    page = open_page(f"#/tasks/{task_id}/samples")
+    page = open_page(f"#/trainings/{task_id}/samples")
     page.get_by_role("button", name="Sample now").click()
     page.get_by_label("Prompts").fill("a dog on a beach\n\na cat")
     page.get_by_role("button", name="Render", exact=True).click()
@@ -75,7 +75,7 @@ def test_samples_are_rendered_from_the_form(
 
 
 def test_grid_is_looked_at_and_rated_by_keyboard(open_page: Open, server: TrainingServer, sampled: str) -> None:
-    page = open_page(f"#/tasks/{sampled}/samples")
+    page = open_page(f"#/trainings/{sampled}/samples")
     expect(page.locator(".sample-grid img")).to_have_count(6)
     page.get_by_role("button", name="epoch1: a dog").focus()
     page.keyboard.press("Enter")
@@ -101,7 +101,7 @@ def test_grid_is_looked_at_and_rated_by_keyboard(open_page: Open, server: Traini
 
 
 def test_grid_is_walked_by_keyboard(open_page: Open, sampled: str) -> None:
-    page = open_page(f"#/tasks/{sampled}/samples")
+    page = open_page(f"#/trainings/{sampled}/samples")
     page.get_by_role("button", name="Base model: a dog").focus()
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("button", name="epoch1: a dog")).to_be_focused()
@@ -111,7 +111,7 @@ def test_grid_is_walked_by_keyboard(open_page: Open, sampled: str) -> None:
 
 
 def test_two_models_are_compared_by_a_wipe(open_page: Open, sampled: str) -> None:
-    page = open_page(f"#/tasks/{sampled}/samples")
+    page = open_page(f"#/trainings/{sampled}/samples")
     page.get_by_role("button", name="epoch2: a dog").click()
     over = page.locator(".sample-viewer .pane.over")
     expect(over).to_be_hidden()
@@ -137,7 +137,7 @@ def test_two_models_are_compared_by_a_wipe(open_page: Open, sampled: str) -> Non
 
 
 def test_swipes_of_a_finger_lead_to_other_prompts_and_models(open_page: Open, sampled: str) -> None:
-    page = open_page(f"#/tasks/{sampled}/samples", has_touch=True, viewport={"width": 390, "height": 844})
+    page = open_page(f"#/trainings/{sampled}/samples", has_touch=True, viewport={"width": 390, "height": 844})
     page.get_by_role("button", name="epoch1: a dog").tap()
     stage = page.locator(".sample-viewer .stage")
     swipe = """(stage, [dx, dy]) => {
@@ -156,7 +156,7 @@ def test_swipes_of_a_finger_lead_to_other_prompts_and_models(open_page: Open, sa
 def test_blind_ratings_are_stored_and_ranked(open_page: Open, server: TrainingServer, sampled: str) -> None:
     for each in server.get(f"/training/{sampled}/samples")["samples"]:
         server.client.patch(f"/api/v1/training/{sampled}/samples/{each['sample_id']}", json={"rating": None})
-    page = open_page(f"#/tasks/{sampled}/samples")
+    page = open_page(f"#/trainings/{sampled}/samples")
     page.get_by_role("button", name="Rate blind").click()
     judged = page.locator("dialog.sample-viewer")
     expect(judged).to_contain_text("1 of 6")
@@ -178,7 +178,7 @@ def test_blind_ratings_are_stored_and_ranked(open_page: Open, server: TrainingSe
 
 
 def test_one_slider_leads_over_the_saved_models(open_page: Open, sampled: str) -> None:
-    page = open_page(f"#/tasks/{sampled}/samples")
+    page = open_page(f"#/trainings/{sampled}/samples")
     page.get_by_role("button", name="One model").click()
     pictures = page.locator(".strip img")
     expect(pictures).to_have_count(2)
@@ -193,7 +193,7 @@ def test_one_slider_leads_over_the_saved_models(open_page: Open, sampled: str) -
 
 
 def test_contact_sheet_is_downloaded(open_page: Open, sampled: str) -> None:
-    page = open_page(f"#/tasks/{sampled}/samples")
+    page = open_page(f"#/trainings/{sampled}/samples")
     page.get_by_role("button", name="Contact sheet").click()
     with page.expect_download() as waiting:
         page.get_by_role("menuitem", name="HTML").click()
@@ -207,7 +207,7 @@ def test_contact_sheet_is_downloaded(open_page: Open, sampled: str) -> None:
 def test_progress_and_new_samples_appear_without_a_reload(
     open_page: Open, server: TrainingServer, comfy: ComfyServer, sampled: str
 ) -> None:
-    page = open_page(f"#/tasks/{sampled}/samples", viewport={"width": 1000, "height": 420})
+    page = open_page(f"#/trainings/{sampled}/samples", viewport={"width": 1000, "height": 420})
     scroll = page.locator(".sample-scroll")
     expect(scroll.locator("img")).to_have_count(6)
     scroll.evaluate("each => { each.scrollTop = 90; }")
@@ -232,7 +232,7 @@ def test_progress_and_new_samples_appear_without_a_reload(
 def test_chosen_model_is_offered_first_and_shown_in_the_list(
     open_page: Open, server: TrainingServer, sampled: str
 ) -> None:
-    page = open_page(f"#/tasks/{sampled}")
+    page = open_page(f"#/trainings/{sampled}")
     offer = page.locator(".version-offer")
     expect(offer).to_contain_text("epoch2")
     page.get_by_role("link", name="Samples").click()
@@ -240,13 +240,13 @@ def test_chosen_model_is_offered_first_and_shown_in_the_list(
     expect(page.get_by_role("button", name="Choose epoch1")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("link", name="Overview").click()
     expect(offer).to_contain_text("epoch1", timeout=15_000)
-    page.goto(page.url.partition("#")[0] + "#/tasks")
+    page.goto(page.url.partition("#")[0] + "#/trainings")
     expect(page.locator(".task-row", has_text="grid")).to_contain_text("★ epoch1")
     assert server.task(sampled)["chosen"] == "epoch1"
 
 
 def test_tools_work_at_once_after_judging(open_page: Open, sampled: str) -> None:
-    page = open_page(f"#/tasks/{sampled}/samples")
+    page = open_page(f"#/trainings/{sampled}/samples")
     blind = page.get_by_role("button", name="Rate blind")
     blind.click()
     page.keyboard.press("3")
@@ -262,7 +262,7 @@ def test_tools_work_at_once_after_judging(open_page: Open, sampled: str) -> None
 
 
 def test_pictures_of_the_trainer_are_shown(open_page: Open, sampled: str) -> None:
-    picture = open_page(f"#/tasks/{sampled}/samples").locator(".samples-panel img").first
+    picture = open_page(f"#/trainings/{sampled}/samples").locator(".samples-panel img").first
     picture.scroll_into_view_if_needed()
     expect(picture).to_be_visible()
     expect(picture).not_to_have_js_property("naturalWidth", 0)
@@ -273,7 +273,7 @@ def test_trainer_without_pictures_has_no_empty_panel(open_page: Open, server: Tr
     server.await_status(task_id, "completed")
     [pictures] = (server.root / "tasks" / task_id / "output").glob("*/samples")
     shutil.rmtree(pictures)
-    page = open_page(f"#/tasks/{task_id}/samples")
+    page = open_page(f"#/trainings/{task_id}/samples")
     expect(page.locator(".sample-grid")).to_contain_text("No samples yet")
     expect(page.locator(".samples-panel")).to_be_hidden()
 
@@ -281,7 +281,7 @@ def test_trainer_without_pictures_has_no_empty_panel(open_page: Open, server: Tr
 def test_rule_that_deletes_files_asks_first(open_page: Open, server: TrainingServer) -> None:
     task_id = server.start_task(toy(5, 3, every=None, step_seconds=0.01))
     server.await_status(task_id, "completed")
-    page = open_page(f"#/tasks/{task_id}/files")
+    page = open_page(f"#/trainings/{task_id}/files")
     expect(page.get_by_text("No rule is set")).to_be_visible()
     page.get_by_label("Keep the newest").fill("1")
     save = page.get_by_role("button", name="Save the rule and delete")
@@ -300,12 +300,12 @@ def test_failed_sample_shows_its_problem_in_words(open_page: Open, server: Train
     comfy.script = ["render", "oom"]
     body = {"sample_set": {"prompts": [{"text": "a dog"}], "seed": 1, "workflow": WORKFLOW}}
     server.await_status(server.post(f"/training/{task_id}/samples", 202, json=body)["task_id"], "completed")
-    page = open_page(f"#/tasks/{task_id}/samples")
+    page = open_page(f"#/trainings/{task_id}/samples")
     expect(page.locator(".sample-grid .problem")).to_contain_text("out of memory")
 
 
 def test_dialogs_and_slider_are_accessible_and_fit(open_page: Open, sampled: str, axe: str) -> None:
-    page = open_page(f"#/tasks/{sampled}/samples")
+    page = open_page(f"#/trainings/{sampled}/samples")
     page.get_by_role("button", name="epoch2: a dog").click()
     page.keyboard.press("c")
     assert violations(page, axe, "dialog") == []
@@ -321,7 +321,7 @@ def test_dialogs_and_slider_are_accessible_and_fit(open_page: Open, sampled: str
 
 
 def test_grid_is_accessible_and_fits(open_page: Open, sampled: str, axe: str) -> None:
-    page = open_page(f"#/tasks/{sampled}/samples")
+    page = open_page(f"#/trainings/{sampled}/samples")
     expect(page.locator(".sample-grid img").first).to_be_visible()
     assert violations(page, axe) == []
     for look in looks(page):
@@ -329,7 +329,7 @@ def test_grid_is_accessible_and_fits(open_page: Open, sampled: str, axe: str) ->
 
 
 def test_model_is_linked_into_comfyui_and_unlinked(open_page: Open, comfy: ComfyServer, sampled: str) -> None:
-    page = open_page(f"#/tasks/{sampled}/files")
+    page = open_page(f"#/trainings/{sampled}/files")
     row = page.locator(".file-table tr", has_text="grid-epoch1.safetensors")
     expect(row.get_by_role("link", name="Preview")).to_be_visible()
     row.get_by_role("button", name="Link into ComfyUI").click()

@@ -98,7 +98,7 @@ class StartedSignIn:
 
     def __init__(self, sign_ins: OIDC) -> None:
         self._sign_ins = sign_ins
-        self.url, self.cookie = sign_ins.begin(HERE, "/#/tasks")
+        self.url, self.cookie = sign_ins.begin(HERE, "/#/trainings")
         self.query = {name: values[0] for name, values in parse_qs(urlsplit(self.url).query).items()}
 
     def come_back(self, **answer: str) -> Any:
@@ -134,7 +134,7 @@ def test_returning_user_has_a_session(started: StartedSignIn, provider: Provider
         None,
     )
     assert hash_of(cookie) == session.hash
-    assert next_ == "/#/tasks"
+    assert next_ == "/#/trainings"
 
 
 def test_name_with_control_characters_is_omitted(started: StartedSignIn, provider: Provider):

@@ -53,7 +53,7 @@ def page_link(alert: AlertSnapshot | None, public_url: str) -> str | None:
     if alert is None:
         return f"{public_url}/#/alerts"
     if task := alert.labels.get("task_id"):
-        return f"{public_url}/#/tasks/{quote(task, safe='')}"
+        return f"{public_url}/#/trainings/{quote(task, safe='')}"
     if gpu := alert.labels.get("gpu_uuid"):
         return f"{public_url}/#/gpu/{quote(gpu, safe='')}"
     return f"{public_url}/#/alerts?alert={quote(alert.alert_id, safe='')}"

@@ -16,8 +16,8 @@ import { userMenu } from "./user_menu.js";
 /** `also` names the other screens of an entry. */
 const ENTRIES = /** @type {const} */ ([
   { name: "home", address: "#/", icon: "home", also: [] },
-  { name: "tasks", address: "#/tasks", icon: "list", also: ["task", "compare", "sweep", "sweeps", "logs"] },
-  { name: "data", address: "#/data", icon: "stack", also: ["dataset"] },
+  { name: "tasks", address: "#/trainings", icon: "list", also: ["task", "compare", "sweep", "sweeps", "logs"] },
+  { name: "data", address: "#/datasets", icon: "stack", also: ["dataset"] },
   { name: "models", address: "#/models", icon: "cube", also: ["downloads", "registry", "registered"] },
   { name: "gpus", address: "#/gpus", icon: "gpu", also: ["gpu", "nodes", "events"] },
   { name: "alerts", address: "#/alerts", icon: "bell", also: [] },
@@ -29,7 +29,7 @@ export function bar(app) {
   const links = ENTRIES.map((entry) =>
     h("a", { href: entry.address, data: { name: entry.name } }, icon(entry.icon), h("span", t(`nav.${entry.name}`))),
   );
-  const start = h("a.button.primary.new", { href: "#/start" }, icon("plus"), h("span", t("nav.start")));
+  const start = h("a.button.primary.new", { href: "#/new" }, icon("plus"), h("span", t("nav.start")));
   const [other, caption] = language === "zh" ? ["en", "English"] : ["zh", "中文"];
   const element = h(
     "header.bar",

@@ -6,7 +6,6 @@ import { gpuAddress, taskAddress } from "../../app/router.js";
 import { h } from "../../ui/dom.js";
 import { gpuName } from "../../ui/gpus.js";
 import { icon } from "../../ui/icons.js";
-import { attempt } from "../../ui/toast.js";
 
 /** @param {string} id */
 const alertAddress = (id) => `#/alerts?alert=${encodeURIComponent(id)}`;
@@ -30,12 +29,5 @@ export function linksOf({ labels, link: outside }) {
   ];
 }
 
-/** Links to the details of an alert, if it has any. @param {string} id @param {Child} content */
-export function alertLink(id, content) {
-  const open = (/** @type {MouseEvent} */ event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    attempt(async () => (await import("./detail.js")).openAlert(id));
-  };
-  return h("a.foreign", { href: alertAddress(id), on: { click: open } }, content);
-}
+/** A link to the details of an alert, which `app/main.js` shows above the current screen. @param {string} id @param {Child} content */
+export const alertLink = (id, content) => h("a.foreign", { href: alertAddress(id), data: { openAlert: id } }, content);

@@ -47,7 +47,7 @@ export function open(app, first) {
     "div.screen.compare",
     h(
       "header.task-head",
-      backLink("#/tasks", t("tasks")),
+      backLink("#/trainings", t("tasks")),
       h("div.screen-head", h("h1", t("compare.title")), h("div.tools", add)),
     ),
     state,

@@ -129,7 +129,7 @@ export function open(app, { id: name, query }) {
   train.addEventListener("click", () => {
     const [why, version] = [whyNoTraining(), shown()];
     if (why || version === null) toast("bad", why ?? "");
-    else go(`/start?${new URLSearchParams({ dataset: `${name}@${version}` })}`);
+    else go(`/new?${new URLSearchParams({ dataset: `${name}@${version}` })}`);
   });
   const tabs = segments(
     t("dataset.shown"),
@@ -141,7 +141,7 @@ export function open(app, { id: name, query }) {
   /** @param {API.Dataset} dataset */
   const choices = (dataset) =>
     datasetChoices(dataset, whyNot("datasets:write", dataset.owner), (now) => {
-      if (!now) go("/data");
+      if (!now) go("/datasets");
       else if (now.name !== name) go(datasetAddress(now.name).slice(1));
       else refetchOrRetry();
     });
@@ -161,7 +161,7 @@ export function open(app, { id: name, query }) {
 
   function noteAddress() {
     const { tab, version, search, problem } = wanted;
-    storeQuery(`/data/${encodeURIComponent(name)}`, {
+    storeQuery(`/datasets/${encodeURIComponent(name)}`, {
       tab: tab === "items" ? "" : tab,
       version: version === null ? "" : String(version),
       search,
@@ -264,7 +264,7 @@ export function open(app, { id: name, query }) {
   showTab();
   const element = h(
     "div.screen.dataset-screen",
-    backLink("#/data", t("data.back")),
+    backLink("#/datasets", t("data.back")),
     h("div.screen-head", title, facts, h("div.tools", adding.button, train, menu)),
     notices,
     adding.element,
@@ -295,7 +295,7 @@ const missing = (name) =>
     "div.empty",
     icon("question"),
     h("p.foreign", t("data.missing", { name })),
-    h("a.button", { href: "#/data" }, t("data.back")),
+    h("a.button", { href: "#/datasets" }, t("data.back")),
   );
 
 /**

@@ -23,7 +23,7 @@ import { askForDataset, datasetChoices, nameFrom } from "./dialogs.js";
 export function open(app, place) {
   const sum = h("span.soft.small");
   const list = namedList(app, place, {
-    address: "/data",
+    address: "/datasets",
     title: t("data.all"),
     async list(values) {
       const { datasets: rows, pagination } = await data.list(values);
@@ -64,7 +64,7 @@ export function open(app, place) {
 
   // A link elsewhere asks for the dialog; a reload must not.
   if (place.query.has("new")) {
-    storeQuery("/data", {});
+    storeQuery("/datasets", {});
     make();
   }
 

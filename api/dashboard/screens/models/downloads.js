@@ -6,7 +6,7 @@ import { transferList, watchTransfers } from "./transfers.js";
 
 const LIST = 30;
 
-/** @type {import("./transfers.js").TransferKind<API.Download>} */
+/** @type {import("./transfer.js").TransferKind<API.Download>} */
 const DOWNLOADS = {
   ask: async () => (await models.downloads({ limit: LIST })).downloads,
   change: models.change,
@@ -27,7 +27,7 @@ const DOWNLOADS = {
     })),
 };
 
-/** @typedef {import("./transfers.js").Watched<API.Download>} Downloads */
+/** @typedef {import("./transfer.js").Watched<API.Download>} Downloads */
 
 /**
  *  unknown} finished called when one has ended=>The downloads visible to the user.

@@ -8,7 +8,7 @@ import { fill, h, setAttribute, setText } from "../../ui/dom.js";
 import { icon } from "../../ui/icons.js";
 import { toast, toastError } from "../../ui/toast.js";
 
-/** @typedef {"pause"|"resume"|"cancel"} TransferAction */
+/** @typedef {import("./transfer.js").TransferAction} TransferAction */
 
 /** Why the action was too late, by error code. @type {Record<string, WordKey>} */
 const TOO_LATE = {
@@ -43,8 +43,8 @@ async function isSure(name, { title, text, sure, keep }) {
 
 /**
  * The buttons of a transfer. The elements stay the same, so that the keyboard focus stays.
- * @template {import("./transfers.js").Transfer} T
- * @param {import("./transfers.js").TransferKind<T>} kind
+ * @template {import("./transfer.js").Transfer} T
+ * @param {import("./transfer.js").TransferKind<T>} kind
  * @param {(one: T, action: TransferAction) => Promise<void>} change
  */
 export function actionButtons(kind, change) {

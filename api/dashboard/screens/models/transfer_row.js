@@ -7,14 +7,14 @@ import { icon } from "../../ui/icons.js";
 import { meter } from "../../ui/meter.js";
 import { note } from "../../ui/status.js";
 import { waitingText } from "../../ui/waiting.js";
+import { isActive, isOver } from "./transfer.js";
 import { actionButtons } from "./transfer_actions.js";
-import { isActive, isOver } from "./transfers.js";
 
-/** @typedef {import("./transfers.js").Transfer} Transfer */
-/** @typedef {import("./transfers.js").TransferFile} TransferFile */
-/** @typedef {import("./transfer_actions.js").TransferAction} TransferAction */
+/** @typedef {import("./transfer.js").Transfer} Transfer */
+/** @typedef {import("./transfer.js").TransferFile} TransferFile */
+/** @typedef {import("./transfer.js").TransferAction} TransferAction */
 /** @typedef {Transfer["status"]} Status */
-/** @template {Transfer} T @typedef {import("./transfers.js").Watched<T>} Watched */
+/** @template {Transfer} T @typedef {import("./transfer.js").Watched<T>} Watched */
 
 export { reportEnded, reportFailure } from "./transfer_actions.js";
 

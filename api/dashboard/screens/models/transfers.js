@@ -6,6 +6,7 @@ import { Store } from "../../app/store.js";
 import { h, reconcile } from "../../ui/dom.js";
 import { polling } from "../../ui/polling.js";
 import { toast } from "../../ui/toast.js";
+import { isActive, isOver } from "./transfer.js";
 
 /** The row module is loaded with the first transfer. @type {typeof import("./transfer_row.js")|null} */
 let rows = null;
@@ -18,34 +19,12 @@ const POLL_MS = 1500;
 /** Delay after events of tasks, which come in bursts. */
 const NEWS_MS = 300;
 
-/** @typedef {API.Download|API.Push} Transfer */
-/** @typedef {import("./transfer_actions.js").TransferAction} TransferAction */
-
-/** @param {Transfer} transfer */
-export const isActive = ({ status }) => ["queued", "downloading", "pushing", "verifying"].includes(status);
-/** @param {Transfer} transfer */
-export const isOver = ({ status }) => status === "completed" || status === "cancelled";
-
-/**
- * A file of a transfer; `text` is its progress.
- * @typedef {{name: string, title: string|null, text: string}} TransferFile
- */
-
-/**
- * The differences between downloads and pushes.
- * @template {Transfer} T
- * @typedef {object} TransferKind
- * @property {() => Promise<T[]>} ask lists them, newest first
- * @property {(id: string, what: TransferAction) => Promise<T>} change
- * @property {{title: WordKey, text: WordKey, sure: WordKey, keep: WordKey}} question the confirmation of a cancellation
- * @property {(one: T) => string} idOf @property {(one: T) => string} nameOf
- * @property {(one: T) => TransferFile[]} filesOf
- * @property {(one: T) => Child} [resultOf] the content shown for a completed one
- */
+/** @typedef {import("./transfer.js").TransferAction} TransferAction */
+/** @template {import("./transfer.js").Transfer} T @typedef {import("./transfer.js").TransferKind<T>} TransferKind */
 
 /**
  * The transfers visible to the user, newest first; polled while one is active.
- * @template {Transfer} T
+ * @template {import("./transfer.js").Transfer} T
  * @param {TransferKind<T>} kind
  * @param {() => unknown} finished called when one has ended
  */
@@ -115,14 +94,8 @@ export function watchTransfers(kind, finished) {
 }
 
 /**
- * @template {Transfer} T
- * @typedef {{kind: TransferKind<T>, shown: Store<T[]>, refetch: () => Promise<void>, refetchSoon: () => void,
- *   close: () => void, change: (one: T, action: TransferAction) => Promise<void>, pendingAction: (one: T) => TransferAction|undefined}} Watched
- */
-
-/**
- * @template {Transfer} T
- * @param {Watched<T>} watched
+ * @template {import("./transfer.js").Transfer} T
+ * @param {import("./transfer.js").Watched<T>} watched
  * @param {(one: T) => boolean} [isShown]
  */
 export function transferList(watched, isShown = () => true) {

@@ -66,7 +66,7 @@ export function open(app, place) {
     h("div.body.stack", intro, view.element),
   );
   const total = h("span.count-badge");
-  const train = h("a.button.primary", { href: "#/start" }, icon("play"), t("models.train"));
+  const train = h("a.button.primary", { href: "#/new" }, icon("play"), t("models.train"));
 
   const chosen = () => all.find(({ id }) => id === wanted.type);
 
@@ -97,7 +97,7 @@ export function open(app, place) {
 
   function showTrain() {
     const query = new URLSearchParams({ model: wanted.type, ...(view.variant ? { variant: view.variant.id } : {}) });
-    setAttribute(train, "href", `#/start?${query}`);
+    setAttribute(train, "href", `#/new?${query}`);
   }
 
   function showDetail() {

@@ -153,7 +153,7 @@ export function open(app, { id: name }) {
 /** Most pushes shown. */
 const SHOWN = 10;
 
-/** @param {string} model @returns {import("../models/transfers.js").TransferKind<API.Push>} */
+/** @param {string} model @returns {import("../models/transfer.js").TransferKind<API.Push>} */
 const pushesOf = (model) => ({
   ask: async () => (await models.pushes({ model, limit: SHOWN })).pushes,
   change: models.changePush,

@@ -57,7 +57,7 @@ const nothing = () =>
     icon("cube"),
     h("strong", t("registry.none")),
     h("p", t("registry.none.text")),
-    h("a.button", { href: "#/tasks?status=completed" }, icon("list"), t("registry.to_tasks")),
+    h("a.button", { href: "#/trainings?status=completed" }, icon("list"), t("registry.to_tasks")),
   );
 
 /** @param {API.RegisteredModel} first */

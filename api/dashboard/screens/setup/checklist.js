@@ -128,9 +128,9 @@ export function checklist({ hide, changed = () => {} } = {}) {
     const link = (label, address, sign) => h("a.button.small", { href: address }, icon(sign), t(label));
     if (id === "trainer" && has("system:write")) return button("environment.check", checkTrainer, "redo");
     if (id === "models") return link("setup.models.get", "#/models", "down");
-    if (id === "dataset") return link("setup.dataset.new", "#/data?new", "stack");
+    if (id === "dataset") return link("setup.dataset.new", "#/datasets?new", "stack");
     if (id === "first_training" && state !== "done" && has("training:write"))
-      return [link("nav.start", "#/start", "plus"), button("setup.toy", startToy, "flask")];
+      return [link("nav.start", "#/new", "plus"), button("setup.toy", startToy, "flask")];
     if (id === "notifications" && has("alerts:manage")) return button("channel.new", newChannel, "bell");
     if (id === "access" && has("keys:manage")) return link("setup.keys", "#/access", "key");
     return null;

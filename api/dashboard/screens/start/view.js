@@ -460,7 +460,7 @@ async function showBuckets(reference, type, draft, plan) {
   if (!buckets.length) return;
   plan.append(
     h("h3", t("plan.buckets")),
-    bucketsPicture(buckets, () => go(`/data/${encodeURIComponent(name)}?tab=check`)),
+    bucketsPicture(buckets, () => go(`/datasets/${encodeURIComponent(name)}?tab=check`)),
   );
 }
 

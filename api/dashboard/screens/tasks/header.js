@@ -98,7 +98,7 @@ export function taskHeader(changed) {
       ),
       // A rehearsal offers its training in its own panel.
       !["rehearse", "sample", "export"].includes(task.kind) &&
-        h("a.button", { href: `#/start?from=${encodeURIComponent(task.task_id)}` }, icon("copy"), t("copy.start")),
+        h("a.button", { href: `#/new?from=${encodeURIComponent(task.task_id)}` }, icon("copy"), t("copy.start")),
     );
   }
 
@@ -125,7 +125,7 @@ export function taskHeader(changed) {
       task.tags.length > 0 &&
         h(
           "span.tag-row",
-          task.tags.map((tag) => h("a.tag.foreign", { href: `#/tasks?tag=${encodeURIComponent(tag)}` }, tag)),
+          task.tags.map((tag) => h("a.tag.foreign", { href: `#/trainings?tag=${encodeURIComponent(tag)}` }, tag)),
         ),
     );
   }
@@ -215,7 +215,7 @@ export function taskHeader(changed) {
   return {
     element: h(
       "header.task-head",
-      backLink("#/tasks", t("tasks")),
+      backLink("#/trainings", t("tasks")),
       h("div.screen-head", title, chip.element, spoiled, actions),
       sub,
       notes,

@@ -50,7 +50,7 @@ export function rehearsalView() {
             "div.choices",
             h(
               status === "completed" ? "a.button.primary" : "a.button",
-              { href: `#/start?from=${encodeURIComponent(id)}` },
+              { href: `#/new?from=${encodeURIComponent(id)}` },
               icon("play"),
               t("rehearsal.start"),
             ),

@@ -61,7 +61,7 @@ export function open(app, place) {
       found.owner && h("span.foreign", t("owner.n", { owner: found.owner })),
       h("span", t("sweep.n", { n: found.total })),
       counts.map(([status, number]) => h("span", `${labelFor("task", status)}: ${count(number)}`)),
-      h("a", { href: `#/tasks?sweep=${encodeURIComponent(id)}` }, t("sweep.in_list")),
+      h("a", { href: `#/trainings?sweep=${encodeURIComponent(id)}` }, t("sweep.in_list")),
     );
     fill(
       rule,

@@ -182,7 +182,7 @@ export function open(app, first) {
       found = await refetchTask();
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 404) throw error;
-      fill(missing, backLink("#/tasks", t("tasks")), note("bad", h("p", t("task.missing", { id }))));
+      fill(missing, backLink("#/trainings", t("tasks")), note("bad", h("p", t("task.missing", { id }))));
       body.hidden = true;
       return;
     }
@@ -211,7 +211,7 @@ export function open(app, first) {
   function leave() {
     close();
     app.stream.watch(null);
-    go("/tasks");
+    go("/trainings");
   }
 
   function close() {

@@ -107,7 +107,7 @@ export function versionOffer(changed, comfy) {
       actionButton("", denied, other, t("version.make.other")),
       task.checkpoints.some((each) => each.is_complete) &&
         actionButton("", whyNot("training:write", task.owner), longer, icon("resume"), t("result.longer")),
-      h("a.button", { href: `#/start?from=${encodeURIComponent(task.task_id)}` }, icon("copy"), t("result.copy")),
+      h("a.button", { href: `#/new?from=${encodeURIComponent(task.task_id)}` }, icon("copy"), t("result.copy")),
     );
     element.hidden = false;
   }

@@ -115,7 +115,7 @@ export function open(app, place) {
   /** @param {Partial<typeof wanted>} change */
   function apply(change) {
     Object.assign(wanted, change);
-    storeQuery("/tasks", { ...wanted, status: wanted.status === "all" ? "" : wanted.status });
+    storeQuery("/trainings", { ...wanted, status: wanted.status === "all" ? "" : wanted.status });
     showMine();
     showTag();
     showSweep();
@@ -189,7 +189,7 @@ export function open(app, place) {
 
   const element = h(
     "div.screen",
-    h("div.screen-head", h("h1", t("tasks")), sections("tasks", "#/tasks")),
+    h("div.screen-head", h("h1", t("tasks")), sections("tasks", "#/trainings")),
     h("div.filters", search.element, model, filters.element, mine, tag, sweep, sweepLink),
     none,
     lists.map(({ element }) => element),
@@ -236,7 +236,7 @@ function nothing() {
     "div.empty",
     icon("list"),
     h("p", t("tasks.none")),
-    h("a.button", { href: "#/start" }, icon("plus"), t("nav.start")),
+    h("a.button", { href: "#/new" }, icon("plus"), t("nav.start")),
   );
 }
 

@@ -366,7 +366,7 @@ def login(cli: Session, address: Annotated[str | None, typer.Argument(metavar="[
 @command(app, "open")
 def open_page(cli: Session, task: Annotated[str | None, typer.Argument(help="Id of a training.")] = None) -> None:
     """Open the page in a browser, or print its address."""
-    address = cli.client.url + ("/" if task is None else f"/#/tasks/{cli.client.trainings.get(task).id}")
+    address = cli.client.url + ("/" if task is None else f"/#/trainings/{cli.client.trainings.get(task).id}")
     cli.answer({"url": address}, address)
     if cli.is_live and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform == "darwin"):
         webbrowser.open(address)

@@ -75,9 +75,9 @@ def failed(task: str, **changes: object) -> AlertSnapshot:
 def test_failed_training_is_one_line_then_the_remedy_then_a_link():
     sent = message(failed("wan video"), url=PAGE)
     assert sent.title == "❌ wan video failed at step 5: GPU out of memory."
-    assert sent.body.splitlines() == ["Try a smaller batch.", "01:00 CET", f"{PAGE}/#/tasks/training_wan%20video"]
+    assert sent.body.splitlines() == ["Try a smaller batch.", "01:00 CET", f"{PAGE}/#/trainings/training_wan%20video"]
     assert f"{sent.title}{sent.body}".count("wan video") == 1
-    assert sent.link == f"{PAGE}/#/tasks/training_wan%20video"
+    assert sent.link == f"{PAGE}/#/trainings/training_wan%20video"
 
 
 def test_without_public_url_the_id_is_last():

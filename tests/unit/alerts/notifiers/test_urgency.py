@@ -111,7 +111,7 @@ def test_other_services_get_one_message_for_a_group():
 @pytest.mark.parametrize(
     ("labels", "path"),
     [
-        ({"task_id": "t 1", "gpu_uuid": "g"}, "/#/tasks/t%201"),
+        ({"task_id": "t 1", "gpu_uuid": "g"}, "/#/trainings/t%201"),
         ({"gpu_uuid": "GPU-1"}, "/#/gpu/GPU-1"),
         ({}, "/#/alerts?alert=alert_1"),
     ],
