@@ -75,7 +75,7 @@ from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.checks.preset_check import check_preset
 from api.trainers.diffusion_pipe.config.forms import convert_forms
 from api.trainers.diffusion_pipe.key_descriptions import describe_settings
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from api.trainers.trainer import DatasetRules, Trainer
 from api.training.queue.quotas import Quotas
 from api.util.clock import Clock

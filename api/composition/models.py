@@ -27,11 +27,10 @@ from api.files.weights.scan import LocalModels
 from api.samples.library.service import RequireStorage, Samples
 from api.samples.links.library_links import ComfyLinks
 from api.samples.links.store import LinkedVersions
-from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.checks.weights_check import check_candidate
 from api.trainers.diffusion_pipe.memory_facts import memory_facts_of
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS, PRESETS
 from api.training.measured_memory import MemoryRunStore, judge_memory
 from api.training.queue.quotas import Quotas
 from api.util.clock import Clock

@@ -14,7 +14,7 @@ from api.datasets.preparation.work_files import SourceFiles
 from api.datasets.records.derivations import DerivationStore
 from api.db.database import Database
 from api.domain.tasks.task import TaskType
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from api.training.queue.quotas import Quotas
 from api.training.task_resources import TaskResources
 from api.util.clock import Clock

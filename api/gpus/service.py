@@ -12,7 +12,6 @@ from api.domain.machines.history import GPUHistoryResponse, Metric
 from api.domain.machines.node import find_name
 from api.domain.machines.reading import FaultKind, XidEvent
 from api.domain.machines.system import Readiness
-from api.domain.models.model_memory import ModelType, training_mb
 from api.domain.reason import Reason, text_of
 from api.domain.tasks.task import RegisteredTask, TaskType
 from api.gpus.documents import GPUDocuments, MetricsOptions
@@ -35,6 +34,7 @@ from api.gpus.sources.source import GPUSource
 from api.gpus.state import GPUState, GPUStateKeeper
 from api.gpus.views import show_available
 from api.gpus.wanted_power import WantedLimits
+from api.trainers.diffusion_pipe.models.registry import ModelType, training_mb
 from api.util.clock import Clock
 from api.util.deadlines import wait_limit
 from api.util.http.documents import DocumentTable

@@ -25,12 +25,12 @@ from api.domain.machines.gpu import (
     ProcessOnGPU,
 )
 from api.domain.machines.reading import GPUProcess, GPUVitals
-from api.domain.models.model_memory import models_that_fit
 from api.domain.reason import Reason, code_of, text_of
 from api.domain.tasks.task import RegisteredTask
 from api.gpus.health.judgement import JudgedGPU
 from api.gpus.null_reasons import null_paths, why_null
 from api.gpus.snapshot import GPUSnapshot
+from api.trainers.diffusion_pipe.models.registry import models_that_fit
 from api.util.copying import copy_fields
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from api.domain.models.model_memory import ModelType
 from api.presets.models import OwnPreset
+from api.trainers.diffusion_pipe.models.registry import ModelType
 from api.util.http.pagination import Pagination
 from api.util.http.validation import ONE_LINE, Strict
 from api.util.text.masking import mask_secrets

@@ -22,10 +22,10 @@ from api.domain.datasets.upload import UploadStatus, UploadView
 from api.domain.machines.gpu_event import EventType, GPUEvent, NodeGPUEvent, Severity
 from api.domain.machines.history import Metric
 from api.domain.machines.reading import MAX_GPUS, MAX_MEMORY_MB
-from api.domain.models.model_memory import ModelType
 from api.domain.reason import ReasonCode
 from api.domain.tasks.orphan import Orphan
 from api.domain.tasks.task import TaskType, TaskView
+from api.trainers.diffusion_pipe.models.registry import ModelType
 from api.util.http.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
 from api.util.http.validation import ONE_LINE, Strict
 from api.util.text.masking import mask_secrets

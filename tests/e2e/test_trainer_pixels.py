@@ -23,7 +23,7 @@ from PIL import Image
 from api.domain.datasets.media import Recipe
 from api.files.media.picture import as_trained
 from api.files.media.probe import probe
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import DatasetFile, DatasetSetup
 from tests.e2e.media_zoo import make_image, make_video

@@ -21,12 +21,11 @@ from api.domain.tasks.progress import Stage
 from api.domain.tasks.training import AttemptStatus, StopRung, TaskStatus
 from api.errors import ServiceError
 from api.gpus.health.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
-from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.config.key_help import PATH_HELP
 from api.trainers.diffusion_pipe.installation import problems
 from api.trainers.diffusion_pipe.key_descriptions import describe_settings
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS, PRESETS
 from api.trainers.failures import catalog
 from api.util.http import validation
 from api.web.page_texts import CHINESE, add_chinese

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.catalog.base_models.views import ModelView, PresetView
-from api.domain.models.model_memory import ModelType
+from api.trainers.diffusion_pipe.models.registry import ModelType
 from api.util.http.pagination import Pagination
 from api.util.http.validation import Strict
 from api.web.schemas import PageQuery, Shown, at_least_one, at_most_one

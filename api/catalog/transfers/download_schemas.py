@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from api.catalog.transfers.download_request import DownloadOrder
 from api.catalog.transfers.views import DownloadView
-from api.domain.models.model_memory import ModelType
+from api.trainers.diffusion_pipe.models.registry import ModelType
 from api.util.http.pagination import Pagination
 from api.util.http.validation import Strict
 from api.util.text.masking import find_credential

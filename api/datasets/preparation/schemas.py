@@ -11,8 +11,8 @@ from api.domain.datasets.captioning import PROMPTS, CaptionRequest, PromptTempla
 from api.domain.datasets.dataset import DATASET_NAME
 from api.domain.datasets.media_settings import Cut, CutBy, FirstFrame, MediaSettings, Rectangle
 from api.domain.datasets.upload import FormSettings
-from api.domain.models.model_memory import ModelType
 from api.domain.tasks.training import TaskEvent
+from api.trainers.diffusion_pipe.models.registry import ModelType
 from api.util.copying import copy_fields
 from api.util.http.pagination import Pagination
 from api.util.http.validation import NO_NUL, Strict

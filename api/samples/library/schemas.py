@@ -6,8 +6,8 @@ from pydantic import AfterValidator, Field
 
 from api.catalog.registry.schemas import RegistryName
 from api.catalog.transfers.download_schemas import Sha256
-from api.domain.models.model_memory import ModelType
 from api.domain.samples.library_sample import MOST_PROMPT, MOST_STEP, SEED, SampleSettings, SampleView
+from api.trainers.diffusion_pipe.models.registry import ModelType
 from api.util.http.pagination import Pagination
 from api.util.http.validation import NO_NUL, Strict
 from api.util.text.masking import mask_secrets

@@ -28,7 +28,8 @@ from api.trainers.diffusion_pipe.config.keys import (
     KeyKind,
 )
 from api.trainers.diffusion_pipe.config.optimizer_classes import find_classes
-from api.trainers.diffusion_pipe.models.model_types import MODELS, ModelFacts
+from api.trainers.diffusion_pipe.models.description import ModelFacts
+from api.trainers.diffusion_pipe.models.registry import MODELS
 
 #: Keys that the service sets, and keys that are tables.
 _NOT_SET = frozenset({"output_dir", "dataset", "resume_from_checkpoint", "lora"})

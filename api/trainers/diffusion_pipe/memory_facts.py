@@ -12,7 +12,7 @@ from api.trainers.diffusion_pipe.config import paths
 from api.trainers.diffusion_pipe.config.document import MAX_COUNT, TrainerDocument, as_integer, positive
 from api.trainers.diffusion_pipe.config.findings import Findings
 from api.trainers.diffusion_pipe.dataset.batches import Batches, read_batches
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 
 #: Pixels to which a side is rounded, since buckets of one resolution differ slightly in shape.
 _SIDE_STEP = 32

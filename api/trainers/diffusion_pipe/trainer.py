@@ -38,7 +38,7 @@ from api.trainers.diffusion_pipe.installation.check import InstallationCheck
 from api.trainers.diffusion_pipe.installation.problems import find_missing
 from api.trainers.diffusion_pipe.memory_facts import count_blocks, read_memory_facts
 from api.trainers.diffusion_pipe.models import checkpoint_adapter
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from api.trainers.diffusion_pipe.plan.cache_facts import gather_facts
 from api.trainers.diffusion_pipe.plan.plan import build as build_plan
 from api.trainers.diffusion_pipe.plan.plan import build_command

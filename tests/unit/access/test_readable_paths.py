@@ -11,7 +11,7 @@ from api.access.readable_paths import NOT_PERMITTED, ReadablePaths
 from api.domain.access.read_scope import WHOLE, ReadScope
 from api.domain.tasks.training import TrainingRequest
 from api.trainers.diffusion_pipe.config import keys
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.environment import VARIABLES, VariableKind
 from api.trainers.request_texts import REPLACED, texts_in

@@ -13,7 +13,6 @@ from api.domain.machines.gpu import GPUStatus
 from api.domain.machines.gpu_event import EventType
 from api.domain.machines.history import Metric
 from api.domain.machines.reading import FaultKind, SourceName, XidEvent
-from api.domain.models.model_memory import ModelType, training_mb
 from api.domain.tasks.task import TaskType
 from api.errors import GPUNotFound, TaskNotFound
 from api.gpus.service import READY_SWEEPS, GPUService, find_available, judge_readiness, needed_memory
@@ -21,6 +20,7 @@ from api.gpus.sharing.registration_store import MemoryRegistrations
 from api.gpus.sources.auto import AutoSource
 from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
 from api.gpus.state import GPUState
+from api.trainers.diffusion_pipe.models.registry import ModelType, training_mb
 from api.util.clock import FakeClock
 from api.util.http.pagination import PageRequest
 from tests.unit.builders import MONOTONIC, judged, lost, process, reading, snapshot, vitals

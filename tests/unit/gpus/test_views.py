@@ -13,9 +13,9 @@ from api.domain.machines.reading import (
     MIGSlice,
     NVLink,
 )
-from api.domain.models.model_memory import MODEL_MEMORY, ModelType, models_that_fit, training_mb
 from api.domain.tasks.task import TaskType
 from api.gpus.views import belongs_to, show_available, show_details, show_gpu, show_processes, show_status
+from api.trainers.diffusion_pipe.models.registry import ModelType, models_that_fit, training_mb
 from tests.unit.builders import NOW, identity, judged, lost, process, reading, snapshot, task, vitals
 
 FULL = reading(
@@ -227,10 +227,6 @@ def test_details_of_a_held_gpu_contain_the_task():
 
 
 # -- fitting models ------------------------------------------------------------------------------------------------
-
-
-def test_every_model_type_has_a_memory_size():
-    assert set(MODEL_MEMORY) == set(ModelType)
 
 
 def test_model_fits_exactly_into_its_required_memory():

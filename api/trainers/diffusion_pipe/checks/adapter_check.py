@@ -17,7 +17,7 @@ from api.trainers.diffusion_pipe.config.findings import Findings
 from api.trainers.diffusion_pipe.config.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.config.keys import ADAPTER
 from api.trainers.diffusion_pipe.memory_facts import main_header
-from api.trainers.diffusion_pipe.models.model_types import ModelFacts
+from api.trainers.diffusion_pipe.models.description import ModelFacts
 
 #: Model types that use the rank of the existing adapter and ignore the configured one.
 _USES_RANK_OF_FILE = ("flux", "sdxl")

@@ -16,7 +16,8 @@ from api.trainers.diffusion_pipe.config.key_check import check_names, check_valu
 from api.trainers.diffusion_pipe.config.keys import ADAPTER, MODEL, MONITORING, OPTIMIZERS, TOP
 from api.trainers.diffusion_pipe.dataset.batches import Batches
 from api.trainers.diffusion_pipe.dataset.buckets import CLIP_MODES
-from api.trainers.diffusion_pipe.models.model_types import MODELS, ModelFacts
+from api.trainers.diffusion_pipe.models.description import ModelFacts
+from api.trainers.diffusion_pipe.models.registry import MODELS
 
 _SAVES = ("save_every_n_epochs", "save_every_n_steps", "save_every_n_examples")
 _CHECKPOINTS = ("checkpoint_every_n_epochs", "checkpoint_every_n_minutes")

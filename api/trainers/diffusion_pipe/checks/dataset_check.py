@@ -22,7 +22,8 @@ from api.trainers.diffusion_pipe.dataset.batches import Batches
 from api.trainers.diffusion_pipe.dataset.buckets import RATIOS, Settings, align, read_bucketing
 from api.trainers.diffusion_pipe.dataset.folders import Folder, FolderOnDisk
 from api.trainers.diffusion_pipe.dataset.totals import BucketCount, Item, Mixed, Share, count_steps, find_mixed_steps
-from api.trainers.diffusion_pipe.models.model_types import MODELS, ModelFacts
+from api.trainers.diffusion_pipe.models.description import ModelFacts
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from api.trainers.media import Budget, MediaInfoCache, is_video
 
 _ELSEWHERE = {

@@ -12,6 +12,7 @@ from api.files.weights.model_directories import INDEX, parts_with_weights, read_
 from api.files.weights.recognition import recognise
 from api.trainers.diffusion_pipe.config import paths
 from api.trainers.diffusion_pipe.config.findings import Findings
+from api.trainers.diffusion_pipe.models.registry import DESCRIPTIONS
 
 #: By part, the keys of [model] that replace it, so that the trainer does not open it.
 _REPLACED = {
@@ -23,15 +24,7 @@ _REPLACED = {
 }
 
 #: Prefix of the pipeline class that the trainer loads from a directory (`from_pretrained` in its models/*.py).
-_PIPELINES = {
-    "flux": "Flux",
-    "chroma": "Flux",
-    "ltx-video": "LTX",
-    "hidream": "HiDream",
-    "sd3": "StableDiffusion3",
-    "omnigen2": "OmniGen2",
-    "qwen_image": "QwenImage",
-}
+_PIPELINES = {name: model.pipeline for name, model in DESCRIPTIONS.items() if model.pipeline is not None}
 
 #: Prefixes of diffusers' pipeline names; the longest match identifies a model.
 _FAMILIES = (

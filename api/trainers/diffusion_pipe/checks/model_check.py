@@ -17,7 +17,8 @@ from api.trainers.diffusion_pipe.config.findings import Findings
 from api.trainers.diffusion_pipe.config.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.config.keys import MODEL, MODEL_COMMON, TOP
 from api.trainers.diffusion_pipe.config.trainer_code import TrainerCode
-from api.trainers.diffusion_pipe.models.model_types import MODELS, ModelFacts, PathKind
+from api.trainers.diffusion_pipe.models.description import ModelFacts, PathKind
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from api.util.text.suggestions import nearest_variant
 
 #: The cache name of a Flux 2 variant, by the width of its first layer.

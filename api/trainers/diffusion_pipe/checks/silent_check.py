@@ -11,13 +11,14 @@ from api.trainers.diffusion_pipe.config.config_files import WANDB_VARIABLE
 from api.trainers.diffusion_pipe.config.document import MAX_COUNT, TrainerDocument, as_integer, number
 from api.trainers.diffusion_pipe.config.findings import Findings
 from api.trainers.diffusion_pipe.dataset.buckets import RATIOS, Settings
-from api.trainers.diffusion_pipe.models.model_types import MODELS, ModelFacts
+from api.trainers.diffusion_pipe.models.description import ModelFacts
+from api.trainers.diffusion_pipe.models.registry import DESCRIPTIONS, MODELS
 
 #: Model types that support control images. Others fail in a child process, for which the trainer waits forever.
-_EDITORS = ("flux", "flux2", "qwen_image")
+_EDITORS = tuple(name for name, model in DESCRIPTIONS.items() if model.reads_control_images)
 
 #: Model types whose loss is always the mean squared error.
-_OWN_LOSS = ("sdxl", "ltx-video", "cosmos")
+_OWN_LOSS = tuple(name for name, model in DESCRIPTIONS.items() if model.has_own_loss)
 
 #: Keys that shift the timesteps, read only if `shift` is not set.
 _SHIFTS_BY_SIZE = ("flux_shift", "lumina_shift")

@@ -13,81 +13,23 @@ from api.errors import FindingText
 from api.files.weights.adapters import read_adapter
 from api.files.weights.fingerprints.fingerprint import Fingerprint
 from api.files.weights.fingerprints.text_encoders import LANGUAGE_MODELS, UNKNOWN_LANGUAGE_MODEL
-from api.files.weights.header import COMFY_PREFIX, Header, merged
+from api.files.weights.header import Header, merged
 from api.files.weights.recognition import fingerprints_for, read_quantisation, recognise, titles_for
 from api.files.weights.shards import find_outside, missing_shards
 from api.trainers.diffusion_pipe.checks.diffusers_check import check_index, check_parts, is_replaced, is_unopened
 from api.trainers.diffusion_pipe.config import paths
 from api.trainers.diffusion_pipe.config.document import TrainerDocument, number
 from api.trainers.diffusion_pipe.config.findings import Findings
-from api.trainers.diffusion_pipe.models.model_types import MODELS, PathKind
+from api.trainers.diffusion_pipe.models.description import FileHint, PathKind
+from api.trainers.diffusion_pipe.models.registry import DESCRIPTIONS, MODELS
 
 #: Most characters of a name that are examined.
 _MAX_CHARACTERS = 255
 
 
-@dataclass(frozen=True, slots=True)
-class _Hint:
-    """A word in the names of files that are rarely right for a slot, unless another word is there, too."""
-
-    word: str
-    description: Reason
-    remedy: Reason
-    unless: str = ""
-    lacking: str = ""  #: a key of [model] that makes the file right
-
-
 #: By slot. Turbo, distilled and unconditional models, from the documentation of this and other trainers.
-_HINTS: Mapping[str, tuple[_Hint, ...]] = {
-    "z_image.diffusion_model": (
-        _Hint(
-            "turbo",
-            Reason.of(
-                "Z-Image Turbo, which is distilled and needs an adapter that removes the distillation", "file_z_turbo"
-            ),
-            Reason.of(
-                "Add zimage_turbo_training_adapter_v1.safetensors to merge_adapters, or train the base model.",
-                "advice_z_turbo",
-            ),
-            lacking="merge_adapters",
-        ),
-    ),
-    "flux2.diffusion_model": (
-        _Hint(
-            "klein",
-            Reason.of("the distilled Klein", "file_klein"),
-            Reason.of("Use the base model, flux-2-klein-base-….", "advice_klein"),
-            unless="base",
-        ),
-    ),
-    "ideogram4.diffusion_model": (
-        _Hint(
-            "unconditional",
-            Reason.of("the unconditional half of Ideogram 4", "file_ideogram_half"),
-            Reason.of("Use ideogram4_fp8_scaled.safetensors.", "advice_ideogram_half"),
-        ),
-    ),
-    "krea2.diffusion_model": (
-        _Hint(
-            "turbo",
-            Reason.of("Krea 2 Turbo, which is distilled", "file_krea_turbo"),
-            Reason.of("Train on krea2_raw.", "advice_krea_turbo"),
-        ),
-    ),
-    "minimax_h3.diffusion_model": (
-        _Hint(
-            "ref2va",
-            Reason.of("the MiniMax H3 for references, which the trainer does not train", "file_h3_references"),
-            Reason.of("Use the fl2va file.", "advice_h3_references"),
-        ),
-    ),
-    "hunyuan_image.transformer_path": (
-        _Hint(
-            "refiner",
-            Reason.of("the refiner of HunyuanImage 2.1", "file_refiner"),
-            Reason.of("Use hunyuanimage2.1.safetensors.", "advice_refiner"),
-        ),
-    ),
+_HINTS: Mapping[str, tuple[FileHint, ...]] = {
+    f"{name}.{key}": hints for name, model in DESCRIPTIONS.items() for key, hints in model.hints.items()
 }
 
 #: By a word in the names of Wan 2.2's models: the times for which each is trained.
@@ -195,10 +137,7 @@ _FLUX2_ENCODERS = {"flux2-dev": "mistral-small-3", "flux2-klein-9b": "qwen-3-8b"
 #: By type, prefixes of the transformer's tensor names that the type's code removes (models/*.py, commit 8f83dbf).
 #: For types not listed here, other code (such as ComfyUI's) reads the names, and the prefixes are unknown.
 _REMOVED_PREFIXES: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("flux", "chroma", "qwen_image", "hunyuan_image", "cosmos", "hidream", "sd3", "omnigen2"), ()),
-    **dict.fromkeys(("sdxl", "wan", "lumina_2"), (COMFY_PREFIX,)),
-    **dict.fromkeys(("cosmos_predict2", "anima"), (COMFY_PREFIX, "net.")),
-    **dict.fromkeys(("hunyuan-video", "auraflow"), ("model.model.",)),
+    name: model.removed_prefixes for name, model in DESCRIPTIONS.items() if model.removed_prefixes is not None
 }
 
 #: Component kinds with such prefixes.
@@ -212,8 +151,7 @@ ANY_LANGUAGE_MODEL = "anima.llm_path/"
 
 #: Slots whose files have unknown headers, or too many possible files to list.
 _DESCRIPTIONS = {
-    "minimax_h3.vae": "the video VAE of MiniMax H3 (minimax_h3_video_vae_fp16.safetensors)",
-    "minimax_h3.audio_vae": "the audio VAE of MiniMax H3 (minimax_h3_audio_vae_fp32.safetensors)",
+    **{f"{name}.{key}": title for name, model in DESCRIPTIONS.items() for key, title in model.slot_titles.items()},
     ANY_LANGUAGE_MODEL: "a language model as a directory in transformers' form",
 }
 

@@ -16,7 +16,8 @@ from api.trainers.diffusion_pipe.checks.wan_files import check_wan_files, wan_co
 from api.trainers.diffusion_pipe.config import paths
 from api.trainers.diffusion_pipe.config.document import TrainerDocument, as_integer
 from api.trainers.diffusion_pipe.config.findings import Findings
-from api.trainers.diffusion_pipe.models.model_types import MODELS, ModelFacts, Swap
+from api.trainers.diffusion_pipe.models.description import ModelFacts, Swap
+from api.trainers.diffusion_pipe.models.registry import MODELS
 
 #: Small floating-point types, suitable only for the large weights of a model.
 _FLOAT8 = ("float8", "float8_e4m3fn", "float8_e5m2")

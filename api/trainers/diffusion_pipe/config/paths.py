@@ -13,7 +13,7 @@ from api.files.weights.examination import FORM_TEXTS, START_BYTES, detect_form, 
 from api.files.weights.header import Header, Unsound, read_header
 from api.files.weights.shards import is_shard
 from api.trainers.diffusion_pipe.config.findings import Findings
-from api.trainers.diffusion_pipe.models.model_types import PathKind
+from api.trainers.diffusion_pipe.models.description import PathKind
 from api.util.files.files import open_regular
 
 #: Most directory entries that are read in search of weights.

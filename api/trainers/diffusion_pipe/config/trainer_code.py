@@ -15,7 +15,7 @@ from api.domain.machines.installation import CheckoutKey
 from api.domain.reason import Reason
 from api.trainers.diffusion_pipe.config import keys
 from api.trainers.diffusion_pipe.config.checkout import parse, read_bytes
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 
 #: Most source files, bytes of the requirements, and characters of a key or default.
 _MAX_FILES, _MAX_BYTES, _MAX_CHARACTERS = 500, 1024 * 1024, 100

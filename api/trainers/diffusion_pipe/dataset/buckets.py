@@ -12,7 +12,7 @@ from api.trainers.diffusion_pipe.config.document import TrainerDocument, as_inte
 from api.trainers.diffusion_pipe.config.findings import Findings
 from api.trainers.diffusion_pipe.config.key_check import check_value
 from api.trainers.diffusion_pipe.config.keys import DIRECTORY
-from api.trainers.diffusion_pipe.models.model_types import ModelFacts
+from api.trainers.diffusion_pipe.models.description import ModelFacts
 
 #: Width, height and frames of a size bucket, preceded by its aspect ratio if the trainer derives it from one.
 Bucket = tuple[float, ...]

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from api.domain.machines.installation import InstallationProblem, ProblemSeverity, Submodule, SubmoduleState
 from api.errors import Finding
-from api.trainers.diffusion_pipe.catalog.table import NEEDS
 from api.trainers.diffusion_pipe.config.trainer_code import TrainerCode
 from api.trainers.diffusion_pipe.installation.facts import InterpreterFacts
 from api.trainers.diffusion_pipe.installation.submodules import COMFYUI
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import DESCRIPTIONS, MODELS
 
 #: The oldest Python with sqlite3's `autocommit`, which the trainer's cache uses: an older one hangs while caching.
 OLDEST_PYTHON = (3, 12)
@@ -253,7 +252,7 @@ def _warning(code: str, message: str, command: str, types: tuple[str, ...] | Non
 
 
 def _types_needing(need: str) -> tuple[str, ...]:
-    return tuple(sorted(model_type for model_type, needs in NEEDS.items() if need in needs))
+    return tuple(sorted(name for name, model in DESCRIPTIONS.items() if need in model.needs))
 
 
 def _update(found: Found, *paths: str) -> str:

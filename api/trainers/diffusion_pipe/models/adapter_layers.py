@@ -2,7 +2,7 @@
 
 A checkpoint has a file for each layer of the pipeline: the layers before the blocks, the blocks of one or two lists of
 the model, and the last layer. A parameter's name is local to its layer. The trainer's `to_layers` and `save_adapter`
-define the names in saved models; the table was read from them at commit 8f83dbf.
+define the names in saved models; the forms were read from them at commit 8f83dbf.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,44 +35,6 @@ class AdapterForm:
     def file_name(self) -> str:
         """The name of the saved file."""
         return _DIFFUSERS_FILE if self.is_of_diffusers else _FILE
-
-
-_FLUX_MARKS = (
-    ("norm1", "ff.", "ff_context.", "attn.add_", "attn.to_add_out", "attn.to_out"),
-    ("norm.", "proj_mlp", "proj_out"),
-)
-
-#: Without sdxl, hunyuan_image and cosmos, whose names are not made of the parameters' names alone.
-ADAPTER_FORMS: Mapping[str, AdapterForm] = {
-    "flux": AdapterForm(
-        ("transformer_blocks", "single_transformer_blocks"),
-        prefix="transformer.",
-        is_of_diffusers=True,
-        marks=_FLUX_MARKS,
-    ),
-    "sd3": AdapterForm(("transformer_blocks",), prefix="transformer.", is_of_diffusers=True),
-    "auraflow": AdapterForm(
-        ("joint_transformer_blocks", "single_transformer_blocks"), prefix="transformer.", is_of_diffusers=True
-    ),
-    "wan": AdapterForm(("blocks",)),
-    "qwen_image": AdapterForm(("transformer_blocks",)),
-    "ltx-video": AdapterForm(("transformer_blocks",)),
-    "lumina_2": AdapterForm(("layers",)),
-    "omnigen2": AdapterForm(("layers",)),
-    "chroma": AdapterForm(("double_blocks", "single_blocks")),
-    "hunyuan-video": AdapterForm(("double_blocks", "single_blocks"), prefix="transformer."),
-    "hidream": AdapterForm(("double_stream_blocks", "single_stream_blocks"), first=2),
-    "cosmos_predict2": AdapterForm(("blocks",), first=2),
-    "anima": AdapterForm(("blocks",), first=2),
-    "z_image": AdapterForm(("layers",), block="layer"),
-    "ernie_image": AdapterForm(("layers",), block="layer"),
-    "ideogram4": AdapterForm(("layers",), block="layer"),
-    "krea2": AdapterForm(("blocks",), block="layer"),
-    "minimax_h3": AdapterForm(("blocks",), block="layer"),
-    "hunyuan_video_15": AdapterForm(("double_blocks",), block="layer"),
-    "flux2": AdapterForm(("double_blocks", "single_blocks"), block="layer"),
-    "ltx2": AdapterForm(("transformer_blocks",), block="layer"),
-}
 
 
 def saved_names(form: AdapterForm, layers: Mapping[int, Sequence[str]]) -> dict[tuple[int, str], str]:

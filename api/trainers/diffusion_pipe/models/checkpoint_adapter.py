@@ -11,7 +11,8 @@ from api.domain.tasks.training import TrainingPlan
 from api.errors import ExportUnsupported
 from api.files.weights.rewriting import CONVERTIBLE, ITEM_BYTES, convert, make_header, order_tensors
 from api.files.weights.torch_archive import StoredTensor, TorchArchive, UnreadableArchive
-from api.trainers.diffusion_pipe.models.adapter_layers import ADAPTER_FORMS, UnknownLayers, saved_names
+from api.trainers.diffusion_pipe.models.adapter_layers import UnknownLayers, saved_names
+from api.trainers.diffusion_pipe.models.registry import ADAPTER_FORMS
 from api.trainers.toml_text import complete_floats
 from api.util.files.foreign_files import OWN_LEVELS, open_plain
 from api.util.files.foreign_trees import list_names

@@ -12,7 +12,7 @@ from typing import Any
 from api.domain.reason import Reason
 from api.trainers.diffusion_pipe.config.document import TrainerDocument, positive
 from api.trainers.diffusion_pipe.config.paths import resolve
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from api.trainers.trainer import CacheFacts
 
 #: Keys of [model] that do not affect cached values, as they concern noise and steps.

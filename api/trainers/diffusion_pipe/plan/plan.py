@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from api.domain.models.model_memory import STATED_WITH_SWAP, ModelType, training_mb
 from api.domain.reason import Reason, ReasonOrText
 from api.domain.tasks.measured_memory import PlannedMemory
 from api.domain.tasks.training import TrainingPlan, TrainingRequest
@@ -19,11 +18,12 @@ from api.trainers.diffusion_pipe.config.config_files import CONFIG
 from api.trainers.diffusion_pipe.config.document import MAX_COUNT, TrainerDocument, as_integer, count, number, positive
 from api.trainers.diffusion_pipe.dataset.batches import Batches
 from api.trainers.diffusion_pipe.memory_facts import count_blocks, read_memory_facts, weights_mb
+from api.trainers.diffusion_pipe.models.registry import DESCRIPTIONS, training_mb
 from api.trainers.diffusion_pipe.plan.outputs import OutputPlanner
 from api.trainers.environment import split_secrets
 from api.trainers.trainer import Command, Launch
 
-#: MB of each figure in the memory table that do not shrink with more pipeline stages (see model_memory).
+#: MB of each figure in the memory table that do not shrink with more pipeline stages (see the models' descriptions).
 _ACTIVATIONS_MB = 4_000
 
 
@@ -115,8 +115,8 @@ def estimate_memory(config: TrainerDocument, model_type: str, root: Path | None)
 
 def _known(config: TrainerDocument, model_type: str, root: Path | None) -> tuple[int | None, Reason]:
     """Return MB from the table, or from the weights if they need more; the table is for the smallest variant."""
-    known = training_mb(ModelType(model_type))
-    own = None if ModelType(model_type) in STATED_WITH_SWAP else weights_mb(config, model_type, root)
+    known = training_mb(model_type)
+    own = None if DESCRIPTIONS[model_type].memory_includes_swap else weights_mb(config, model_type, root)
     if own is not None and (known is None or own + _ACTIVATIONS_MB > known):
         return own + _ACTIVATIONS_MB, Reason.of("its weights of {mb} MB", "memory_from_weights", mb=f"{own:,}")
     if known is None:
@@ -141,7 +141,7 @@ def weights_on_gpu(config: TrainerDocument, model_type: str, root: Path | None) 
 def _with_swapped_blocks(config: TrainerDocument, model_type: str, known: int, blocks: int) -> tuple[int, ReasonOrText]:
     """Return MB without the share of swapped blocks, and a description of the share."""
     swapped = as_integer(config.values.get("blocks_to_swap")) or 0
-    if swapped <= 0 or not blocks or ModelType(model_type) in STATED_WITH_SWAP:
+    if swapped <= 0 or not blocks or DESCRIPTIONS[model_type].memory_includes_swap:
         return known, ""
     remaining = max(blocks - swapped, 0)
     share = Reason.of(

@@ -34,7 +34,7 @@ from api.trainers.diffusion_pipe.dataset.buckets import (
 )
 from api.trainers.diffusion_pipe.dataset.folders import ListedFolder
 from api.trainers.diffusion_pipe.dataset.totals import BucketCount, count_steps
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from api.trainers.media import Budget, MediaInfo, MediaInfoCache, TooLong, count_shown, is_video
 from api.trainers.trainer import DatasetFile, DatasetPreview, DatasetSetup, SizeBucket
 

@@ -4,7 +4,7 @@ from api.catalog.base_models.settings import SettingsService
 from api.errors import Invalid, ModelNotFound
 from api.trainers.diffusion_pipe.config.forms import convert_forms
 from api.trainers.diffusion_pipe.key_descriptions import describe_settings
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 
 SETTINGS = SettingsService(MODELS, describe_settings, convert_forms)
 

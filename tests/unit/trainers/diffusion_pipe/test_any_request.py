@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from api.domain.tasks.training import GPURequest, TrainingRequest
 from api.trainers.diffusion_pipe.config.keys import ADAPTER, DATASET, DIRECTORY, MODEL, TOP
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from tests.lengths import length
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_trainer

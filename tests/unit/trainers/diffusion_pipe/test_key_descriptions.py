@@ -12,7 +12,7 @@ from api.trainers.diffusion_pipe.config.key_help import (
 )
 from api.trainers.diffusion_pipe.config.keys import ADAPTER, DATASET, DIRECTORY, MODEL, MONITORING, OPTIMIZERS, TOP
 from api.trainers.diffusion_pipe.key_descriptions import describe_settings
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 
 TABLES = {"model", "adapter", "optimizer", "monitoring"}
 

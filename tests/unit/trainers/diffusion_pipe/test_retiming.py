@@ -1,7 +1,7 @@
 import pytest
 
 from api.trainers.diffusion_pipe.dataset.buckets import align, cut_clip, retimed_count, retimed_frames
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 
 
 def test_same_rate_uses_every_frame():

@@ -2,7 +2,7 @@ import pytest
 
 from api.files.weights.header import Header
 from api.files.weights.recognition import FINGERPRINTS, fingerprints_for, recognise
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from tests.unit.files.weights.stand_ins import STAND_INS
 
 _EXPORT = "model.diffusion_model."

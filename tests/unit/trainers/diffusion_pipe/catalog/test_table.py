@@ -8,7 +8,8 @@ from api.domain.models.base_model import ComponentNeed
 from api.domain.models.weights import Quantisation
 from api.files.weights.recognition import FINGERPRINTS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
-from api.trainers.diffusion_pipe.models.model_types import MODELS, PathKind
+from api.trainers.diffusion_pipe.models.description import PathKind
+from api.trainers.diffusion_pipe.models.registry import MODELS
 
 NEEDS = [
     pytest.param(name, need, id=f"{name}-{variant.name}-{need.key}")

@@ -5,7 +5,7 @@ import pytest
 from api.trainers.diffusion_pipe.checks.model_check import read_type
 from api.trainers.diffusion_pipe.config.findings import Findings
 from api.trainers.diffusion_pipe.config.trainer_code import TrainerCode
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from tests.unit.trainers.diffusion_pipe.builders import (
     Case,
     make_model,

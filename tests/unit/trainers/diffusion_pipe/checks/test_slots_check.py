@@ -6,7 +6,7 @@ import pytest
 
 from api.files.weights.recognition import FINGERPRINTS
 from api.trainers.diffusion_pipe.checks.slots_check import advice_for
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_wan
 

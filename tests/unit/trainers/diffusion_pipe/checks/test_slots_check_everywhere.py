@@ -19,7 +19,8 @@ from api.trainers.diffusion_pipe.checks.model_check import check_model
 from api.trainers.diffusion_pipe.checks.weights_check import check_files
 from api.trainers.diffusion_pipe.config.document import TrainerDocument
 from api.trainers.diffusion_pipe.config.findings import Findings
-from api.trainers.diffusion_pipe.models.model_types import MODELS, PathKind
+from api.trainers.diffusion_pipe.models.description import PathKind
+from api.trainers.diffusion_pipe.models.registry import MODELS
 from tests.lengths import IN_FULL
 from tests.unit.files.weights.stand_ins import STAND_INS, Shapes, header_bytes, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import (

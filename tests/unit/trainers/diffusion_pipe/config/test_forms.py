@@ -4,8 +4,8 @@ import pytest
 
 from api.domain.models.settings_view import RequestFormsView
 from api.errors import Invalid
-from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.config.forms import convert_forms
+from api.trainers.diffusion_pipe.models.registry import PRESETS
 
 CONFIG = "# mine\nepochs = 3\n\n[model]\ntype = 'flux'\ndtype = 'bfloat16'\n"
 DATASET = "resolutions = [512]\n\n[[directory]]\npath = '/srv/cats'\n"

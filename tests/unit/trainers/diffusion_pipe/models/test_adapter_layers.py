@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.trainers.diffusion_pipe.models.adapter_layers import ADAPTER_FORMS, UnknownLayers, saved_names
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.adapter_layers import UnknownLayers, saved_names
+from api.trainers.diffusion_pipe.models.registry import ADAPTER_FORMS, MODELS
 
 
 def lora(*modules: str) -> list[str]:

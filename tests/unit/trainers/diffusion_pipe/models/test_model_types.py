@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.models.model_memory import MODEL_MEMORY, ModelType, training_mb
-from api.trainers.diffusion_pipe.models.model_types import MODELS
+from api.trainers.diffusion_pipe.models.registry import MODELS, ModelType, training_mb
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from tests.unit.trainers.diffusion_pipe.builders import Case, besides_pickles
 
@@ -12,9 +11,8 @@ NO_BLOCK_SWAP = {"sdxl", "ltx-video", "cosmos", "lumina_2", "sd3", "omnigen2"}
 CACHES = {"hunyuan_video_15": "hunyuan_video_1.5", "ltx-video": "single_file_path"}
 
 
-def test_model_types_equal_those_of_the_memory_table():
+def test_model_types_are_those_of_requests():
     assert DiffusionPipe.model_types == {member.value for member in ModelType}
-    assert DiffusionPipe.model_types == {member.value for member in MODEL_MEMORY}
 
 
 @pytest.mark.parametrize("model_type", sorted(MODELS))
@@ -25,7 +23,7 @@ def test_complete_request_has_no_findings(tmp_path: Path, model_type: str):
     assert found.plan is not None
     assert found.plan.total_steps == 40
     # No source gives a figure for Cosmos, so it is estimated from the weights.
-    assert found.plan.estimated_memory_mb == (training_mb(ModelType(model_type)) or 4_032)
+    assert found.plan.estimated_memory_mb == (training_mb(model_type) or 4_032)
 
 
 @pytest.mark.parametrize("model_type", sorted(MODELS.keys() - {"flux2"}))

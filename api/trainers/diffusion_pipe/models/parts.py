@@ -5,7 +5,9 @@ from api.domain.models.base_model import ComponentNeed, FileSource, Origin
 #: The origin of a size.
 H, D, U = Origin.FILE_PAGE, Origin.TRAINER_DOCS, Origin.UNVERIFIED
 
-_SPLIT = "split_files"
+#: The folder of ComfyUI's repositories at Hugging Face.
+SPLIT = "split_files"
+ANIMA = "circlestone-labs/Anima"
 
 
 def source(repository: str, path: str, size_gb: float | None, origin: Origin = U, *exclude: str) -> FileSource:
@@ -58,30 +60,30 @@ def diffusers(
 FLUX_AE = need(
     "vae",
     "the VAE of Flux (ae)",
-    source("Comfy-Org/z_image_turbo", f"{_SPLIT}/vae/ae.safetensors", 0.34),
+    source("Comfy-Org/z_image_turbo", f"{SPLIT}/vae/ae.safetensors", 0.34),
     known_as="vae-flux vae-flux-diffusers",
 )
 FLUX2_VAE = need(
     "vae",
     "the VAE of Flux 2",
-    source("Comfy-Org/flux2-dev", f"{_SPLIT}/vae/flux2-vae.safetensors", 0.34, H),
+    source("Comfy-Org/flux2-dev", f"{SPLIT}/vae/flux2-vae.safetensors", 0.34, H),
     known_as="vae-flux2",
     gated=False,
 )
 WAN_VAE = need(
     "vae_path",
     "the VAE of Wan 2.1",
-    source("Comfy-Org/Wan_2.1_ComfyUI_repackaged", f"{_SPLIT}/vae/wan_2.1_vae.safetensors", 0.25),
+    source("Comfy-Org/Wan_2.1_ComfyUI_repackaged", f"{SPLIT}/vae/wan_2.1_vae.safetensors", 0.25),
     known_as="vae-wan-2.1",
 )
-QWEN_VL = source("Comfy-Org/Qwen-Image_ComfyUI", f"{_SPLIT}/text_encoders/qwen_2.5_vl_7b.safetensors", 16.6, H)
+QWEN_VL = source("Comfy-Org/Qwen-Image_ComfyUI", f"{SPLIT}/text_encoders/qwen_2.5_vl_7b.safetensors", 16.6, H)
 BYT5 = source(
-    "Comfy-Org/HunyuanVideo_1.5_repackaged", f"{_SPLIT}/text_encoders/byt5_small_glyphxl_fp16.safetensors", 0.44, H
+    "Comfy-Org/HunyuanVideo_1.5_repackaged", f"{SPLIT}/text_encoders/byt5_small_glyphxl_fp16.safetensors", 0.44, H
 )
 OLD_T5 = source(
     "comfyanonymous/cosmos_1.0_text_encoder_and_VAE_ComfyUI", "text_encoders/oldt5_xxl_fp16.safetensors", 9.5
 )
-QWEN3_4B = source("Comfy-Org/z_image_turbo", f"{_SPLIT}/text_encoders/qwen_3_4b.safetensors", 8.0)
+QWEN3_4B = source("Comfy-Org/z_image_turbo", f"{SPLIT}/text_encoders/qwen_3_4b.safetensors", 8.0)
 FLUX_DIFFUSERS = diffusers(
     "Flux.1 dev in diffusers' form, without its transformer",
     "black-forest-labs/FLUX.1-dev",
