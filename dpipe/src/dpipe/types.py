@@ -30,16 +30,16 @@ SpeedView = TypedDict("SpeedView", {
 Checkpoint = TypedDict("Checkpoint", {
     "name": str, "step": int | None, "size_bytes": int, "created_at": str, "is_complete": bool, "is_latest": bool})
 TaskDetails = TypedDict("TaskDetails", {
-    "task_id": str, "kind": str, "name": str | None, "description": str | None, "tags": list[str], "owner": str | None,
-    "model_type": str, "trainer": str, "status": str, "priority": int, "priority_class": str, "not_before": str | None,
-    "gpu_count": int, "gpu_id": int | None, "gpu_name": str | None, "gpu_ids": list[int | None], "gpu_uuids": list[str],
+    "name": str | None, "description": str | None, "tags": list[str], "priority": int, "priority_class": str,
+    "not_before": str | None, "notes": NotRequired[str | None], "trigger_word": NotRequired[str | None], "task_id": str,
+    "kind": str, "owner": str | None, "model_type": str, "trainer": str, "status": str, "gpu_count": int,
+    "gpu_id": int | None, "gpu_name": str | None, "gpu_ids": list[int | None], "gpu_uuids": list[str],
     "waiting_reason": str | None, "waiting_reason_code": dict[str, Any] | None, "queue_position": int | None,
     "estimated_start": str | None, "warning": str | None, "warning_code": dict[str, Any] | None,
     "failure": Cause | None, "stop": dict[str, Any] | None, "created_at": str, "started_at": str | None,
     "finished_at": str | None, "updated_at": str, "attempt_count": int, "retries": int, "restarted_from": str | None,
     "chosen": str | None, "sweep_id": str | None, "sweep_values": dict[str, Any] | None, "progress": ProgressView,
-    "metrics": MetricsView, "speed": SpeedView, "energy": dict[str, Any] | None, "notes": NotRequired[str | None],
-    "trigger_word": NotRequired[str | None], "request": NotRequired[dict[str, Any]],
+    "metrics": MetricsView, "speed": SpeedView, "energy": dict[str, Any] | None, "request": NotRequired[dict[str, Any]],
     "config": NotRequired[dict[str, Any]], "plan": NotRequired[TrainingPlan],
     "estimated_duration": NotRequired[float | None], "system_stats": NotRequired[list[dict[str, Any]]],
     "checkpoints": NotRequired[list[Checkpoint]], "attempts": NotRequired[list[dict[str, Any]]],

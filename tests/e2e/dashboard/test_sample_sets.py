@@ -82,7 +82,7 @@ def test_workflow_and_set_are_made_and_chosen_for_a_training(
     expect(fold.locator("summary")).to_contain_text(f"{faces}, after every saved model")
     shoot(page, "start")
     page.get_by_role("button", name="Start", exact=True).click()
-    page.wait_for_url("**/tasks/train_*")
+    page.wait_for_url("**/trainings/train_*")
     task_id = page.url.rpartition("/")[2]
     samples = server.task(task_id)["samples"]
     assert (samples["sample_set"], samples["version"], samples["trigger"]) == (faces, 1, "ohwx dog")
