@@ -12,10 +12,10 @@ import { icon } from "../../ui/icons.js";
 import { panel } from "../../ui/panel.js";
 import { note } from "../../ui/status.js";
 import { attempt, toast } from "../../ui/toast.js";
+import { typeSelect } from "../models/type_select.js";
 import { formField } from "../start/fields.js";
 import { cachesList } from "./caches.js";
 import { jobsList } from "./jobs.js";
-import { DATA_TYPES } from "./settings.js";
 
 const FORMS = /** @type {const} */ (["trainer", "kohya", "ai_toolkit"]);
 const TEMPLATES = /** @type {const} */ (["detailed", "short", "tags"]);
@@ -144,10 +144,7 @@ const field = (name, input, hint) =>
 function filesForm() {
   const none = /** @type {[string, string]} */ (["", t("make.none")]);
   const fields = {
-    model_type: field(
-      "model_type",
-      selectInput([none, ...DATA_TYPES.map((name) => /** @type {[string, string]} */ ([name, name]))]),
-    ),
+    model_type: field("model_type", typeSelect({ first: [none], toy: false }).input),
     fps: field("fps", textInput({ placeholder: t("make.fps.hint"), pattern: "\\s*(keep|\\d+(\\.\\d+)?)?\\s*" })),
     resolution: field(
       "resolution",

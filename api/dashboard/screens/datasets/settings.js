@@ -3,8 +3,8 @@
 import { t } from "../../app/i18n.js";
 import { recall, remember } from "../../app/settings.js";
 import { h } from "../../ui/dom.js";
-import { numberInput, selectInput, textInput } from "../../ui/fields.js";
-import { MODEL_TYPES } from "../models/model_types.js";
+import { numberInput, textInput } from "../../ui/fields.js";
+import { typeSelect } from "../models/type_select.js";
 import { formField } from "../start/fields.js";
 
 /**
@@ -31,9 +31,6 @@ const FIRST = {
   num_repeats: 1,
 };
 const NAME = "data.settings";
-
-/** The toy trainer needs no settings. */
-export const DATA_TYPES = MODEL_TYPES.filter((name) => name !== "toy");
 
 /** The settings used last. @returns {Settings} */
 export function recallSettings() {
@@ -116,7 +113,7 @@ export function settingsForm(place, settings, changed) {
     return formField({ name: `${place}-${name}`, label: t(`set.${name}`), pointers: [`/${name}`], input, hint });
   };
   const fields = {
-    model_type: field("model_type", selectInput(DATA_TYPES.map((name) => [name, name]))),
+    model_type: field("model_type", typeSelect({ value: now.model_type, toy: false }).input),
     resolutions: field("resolutions", textInput({ placeholder: "512, 1280x720" })),
     frames: field("frames", textInput({ placeholder: "1, 33" })),
     min_ar: field("min_ar", numberInput({ min: 0.1, max: 10, step: "any" })),

@@ -3,10 +3,9 @@
 import { api } from "../../app/api.js";
 import { t, translate } from "../../app/i18n.js";
 import { fill, h } from "../../ui/dom.js";
-import { selectInput } from "../../ui/fields.js";
 import { prose } from "../../ui/prose.js";
 import { note } from "../../ui/status.js";
-import { MODEL_TYPES } from "../models/model_types.js";
+import { typeSelect } from "../models/type_select.js";
 import { tomlEditor } from "./editor.js";
 import { formField } from "./fields.js";
 import { MASK, maskedFinding, masksIn } from "./request.js";
@@ -19,13 +18,8 @@ const DATASET_HINT = 'resolutions = [512]\n\n[[directory]]\npath = "/data/cats"\
 
 /** @param {() => void} changed */
 export function trainerFiles(changed) {
-  const model = formField({
-    name: "model",
-    label: t("model"),
-    pointers: ["/model_type"],
-    input: selectInput(MODEL_TYPES.map((name) => [name, name])),
-  });
-  model.input.value = "flux";
+  const type = typeSelect({ value: "flux", listed: () => follow() });
+  const model = formField({ name: "model", label: t("model"), pointers: ["/model_type"], input: type.input });
   const config = tomlEditor("config", t("config.toml"), CONFIG_HINT, () => {
     follow();
     changed();
@@ -43,7 +37,8 @@ export function trainerFiles(changed) {
   /** Follows only changes of the type in the text; the user's own choice stays. */
   function follow() {
     const found = modelTypeIn(config.value);
-    if (found !== named && MODEL_TYPES.includes(found)) model.input.value = found;
+    if (found === named || !type.has(found)) return;
+    type.choose(found);
     named = found;
   }
 
@@ -61,10 +56,10 @@ export function trainerFiles(changed) {
     element,
     /** @returns {API.Request} */
     request() {
-      const type = { model_type: model.input.value };
+      const chosen = { model_type: type.input.value };
       const same = asItCame();
-      if (same) return { ...type, config: same.config, dataset: same.dataset };
-      return { ...type, config_toml: config.value, dataset_toml: dataset.value };
+      if (same) return { ...chosen, config: same.config, dataset: same.dataset };
+      return { ...chosen, config_toml: config.value, dataset_toml: dataset.value };
     },
     /** Whether the texts are non-empty. */
     get isWritten() {
@@ -76,7 +71,7 @@ export function trainerFiles(changed) {
     },
     /** @param {API.Request} request @param {Texts|null} [texts] */
     choose(request, texts) {
-      model.input.value = request.model_type ?? "";
+      type.choose(request.model_type ?? "");
       structured = request.config_toml || !texts ? null : { config: request.config, dataset: request.dataset, texts };
       config.value = request.config_toml ?? texts?.config ?? "";
       dataset.value = request.dataset_toml ?? texts?.dataset ?? "";

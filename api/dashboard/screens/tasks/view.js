@@ -5,13 +5,12 @@ import { soon } from "../../app/debounce.js";
 import { labelFor, t } from "../../app/i18n.js";
 import { storeQuery, sweepAddress } from "../../app/router.js";
 import { fill, h, setAttribute } from "../../ui/dom.js";
-import { options } from "../../ui/fields.js";
 import { percent } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { searchField } from "../../ui/search_field.js";
 import { sections } from "../../ui/sections.js";
 import { segments } from "../../ui/segments.js";
-import { MODEL_TYPES } from "../models/model_types.js";
+import { typeSelect } from "../models/type_select.js";
 import { bulkBar } from "./bulk.js";
 import { Chosen } from "./chosen.js";
 import { TaskList } from "./list.js";
@@ -89,12 +88,12 @@ export function open(app, place) {
 
   const search = searchField(t("tasks.search"), wanted.search, (text) => apply({ search: text }));
   search.element.classList.add("grow");
-  /** @type {HTMLSelectElement} */
-  const model = h(
-    "select.input.model-filter",
-    { "aria-label": t("model"), on: { change: () => apply({ model: model.value }) } },
-    options([["", t("model.all")], ...MODEL_TYPES.map((name) => /** @type {const} */ ([name, name]))], wanted.model),
-  );
+  const { input: model } = typeSelect({
+    first: [["", t("model.all")]],
+    value: wanted.model,
+    attributes: { "aria-label": t("model"), on: { change: () => apply({ model: model.value }) } },
+  });
+  model.classList.add("model-filter");
   const filters = segments(
     t("status"),
     NAMES.map((value) => ({

@@ -1,4 +1,4 @@
-"""The components of the trainer's 24 model types, with the source of each figure, and presets known to work.
+"""The components of the trainer's model types, with the source of each figure, and presets known to work.
 
 From the trainer's documentation, examples, code and issues at commit 8f83dbf, and the repositories' file pages.
 """
