@@ -14,9 +14,9 @@ from api.errors import Finding, FindingText, Invalid, ModelNotFound, WeightsNotF
 from api.files.weights.examination import describe, examine
 from api.files.weights.fingerprints.text_encoders import UNKNOWN_LANGUAGE_MODEL
 from api.files.weights.header import Unsound, merged, read_header
-from api.files.weights.recognition import fingerprints_for, titles_for
 from api.files.weights.scan import is_text
 from api.files.weights.shards import missing_shards
+from api.trainers.diffusion_pipe.models.slots import fingerprints_for, titles_for
 from api.training.view_builders import show_findings
 
 #: The limits of files of one directory that are read as one model, and of names in it that are considered.

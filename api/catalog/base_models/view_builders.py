@@ -16,6 +16,7 @@ from api.catalog.base_models.views import (
 )
 from api.domain.models.base_model import CatalogModel, ComponentNeed, LocalWeights, ModelVariant, Preset
 from api.domain.models.weights import WeightsFacts
+from api.trainers.diffusion_pipe.models.slots import slots_of
 from api.util.copying import copy_fields
 
 
@@ -88,7 +89,7 @@ def view_weights(
 ) -> WeightsView:
     """Return the view of a weight file."""
     component, adapter = facts.component, facts.adapter
-    slots = sorted(component.slots) if component is not None else []
+    slots = sorted(slots_of(component.name)) if component is not None else []
     return copy_fields(
         WeightsView,
         facts,

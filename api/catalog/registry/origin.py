@@ -7,6 +7,7 @@ from typing import Any
 
 from api.domain.models.weights import WeightsFacts
 from api.trainers.diffusion_pipe.config.checkout import COMMIT_FILE, is_commit, read_recorded
+from api.trainers.diffusion_pipe.models.slots import slots_of
 from api.training.output.artifacts import saved_at
 from api.training.views import SeriesView, TaskDetails, XAxis
 
@@ -95,7 +96,7 @@ def _plain(value: Any) -> Any:
 def describe_format(facts: WeightsFacts, base_model: str | None) -> dict[str, Any]:
     """Return the format of a file by its header. `base_model` is the model that it was trained on, if known."""
     adapter, component = facts.adapter, facts.component
-    types = sorted({slot.partition(".")[0] for slot in component.slots}) if component is not None else []
+    types = sorted({slot.partition(".")[0] for slot in slots_of(component.name)}) if component is not None else []
     return {
         "kind": adapter.kind.value if adapter is not None else None if component is None else component.kind,
         "rank": None if adapter is None else adapter.rank,

@@ -18,7 +18,7 @@ from api.errors import ChecksumMismatch, Finding, FindingText, Forbidden, Invali
 from api.files.blobs import BlobStore
 from api.files.upload_files import UploadFiles
 from api.files.weights.examination import FORM_TEXTS, examine
-from api.files.weights.recognition import fingerprints_for, titles_for
+from api.trainers.diffusion_pipe.models.slots import fingerprints_for, titles_for
 from api.util.clock import Clock
 
 _NAME = re.compile(MODEL_NAME, re.ASCII)

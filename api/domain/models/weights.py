@@ -39,12 +39,11 @@ class AdapterKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A recognised component of a model. `slots` are the slots that it fits, such as `flux.transformer_path`."""
+    """A recognised component of a model."""
 
     name: str
     title: str
     kind: str  #: transformer, checkpoint, vae, text_encoder, image_encoder, adapter, controlnet
-    slots: frozenset[str]
     source: str  #: source of the fingerprint that matched
 
 

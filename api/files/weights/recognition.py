@@ -2,7 +2,7 @@
 
 from api.domain.models.weights import Component, Quantisation
 from api.files.weights.fingerprints.fingerprint import Fingerprint
-from api.files.weights.fingerprints.text_encoders import TEXT_ENCODERS, UNKNOWN_LANGUAGE_MODEL
+from api.files.weights.fingerprints.text_encoders import TEXT_ENCODERS
 from api.files.weights.fingerprints.transformers import TRANSFORMERS
 from api.files.weights.fingerprints.vaes import VAES
 from api.files.weights.header import Header
@@ -25,22 +25,10 @@ _MARKS = (*OLD_SCALES, *NEW_SCALES, _NF4, _FP4, ".absmax", ".qweight")
 _QUANTISATION_METADATA = "_quantization_metadata"
 
 
-def fingerprints_for(slot: str) -> tuple[Fingerprint, ...]:
-    """Return the fingerprints that fit a slot such as `flux.transformer_path`; empty if the slot is unknown."""
-    return tuple(each for each in FINGERPRINTS if slot in each.slots)
-
-
-def titles_for(slot: str) -> tuple[str, ...]:
-    """Return the titles of the components that fit a slot, without generic ones."""
-    return tuple(each.title for each in fingerprints_for(slot) if each.name != UNKNOWN_LANGUAGE_MODEL)
-
-
 def recognise(header: Header) -> Component | None:
     """Return the component that these tensors form; None if no fingerprint matches."""
     found = next((each for each in FINGERPRINTS if each.fits(header)), None)
-    if found is None:
-        return None
-    return Component(found.name, found.title, found.component, found.slots, found.source)
+    return None if found is None else Component(found.name, found.title, found.component, found.source)
 
 
 def read_quantisation(header: Header) -> Quantisation | None:

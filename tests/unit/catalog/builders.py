@@ -20,7 +20,7 @@ def file(
     dtype: str | None = None,
     quantisation: Quantisation | None = None,
 ) -> FoundFile:
-    component = None if name is None else Component(name, f"the {name}", "vae", frozenset({"z_image.vae"}), "here")
+    component = None if name is None else Component(name, f"the {name}", "vae", "here")
     return FoundFile(
         path, WeightsFacts(form, 8, problem is None, problem, component, dtype=dtype, quantisation=quantisation)
     )

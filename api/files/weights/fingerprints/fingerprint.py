@@ -40,14 +40,12 @@ class Sign:
 class Fingerprint:
     """The identity of a file that has each of these signs (of a tuple: any of them) and lacks the others.
 
-    `slots` lists the slots it can fill, each as `model_type.key` of the trainer's [model]; empty if the trainer cannot
-    use it. `source` names the origin of the signs.
+    `source` names the origin of the signs.
     """
 
     name: str
     title: str  #: for use in sentences: "the transformer of …"
     component: str
-    slots: frozenset[str]
     has: tuple[tuple[Sign, ...], ...]
     lacks: tuple[Sign, ...]
     source: str
@@ -59,15 +57,12 @@ class Fingerprint:
         )
 
 
-def define(
-    name: str, title: str, component: str, has: str, source: str, *, slots: str = "", lacks: str = ""
-) -> Fingerprint:
+def define(name: str, title: str, component: str, has: str, source: str, *, lacks: str = "") -> Fingerprint:
     """Return a fingerprint from texts: signs are separated by `;`, and alternatives by ` or `."""
     return Fingerprint(
         name=name,
         title=title,
         component=component,
-        slots=frozenset(slots.split()),
         has=tuple(tuple(map(read_sign, line.split(" or "))) for line in _lines(has)),
         lacks=tuple(map(read_sign, _lines(lacks))),
         source=source,

@@ -15,19 +15,6 @@ _QWEN = "151936"
 #: The name of the generic fingerprint.
 UNKNOWN_LANGUAGE_MODEL = "language-model"
 
-#: Slots for a language model of any kind.
-_LANGUAGE_SLOTS = (
-    "qwen_image.text_encoder_path qwen_image.diffusers_path/text_encoder hunyuan_image.text_encoder_path"
-    " hunyuan_video_15.text_encoders krea2.text_encoders ideogram4.text_encoders minimax_h3.text_encoders"
-    " anima.llm_path cosmos_predict2.llm_path z_image.text_encoders flux2.text_encoders hidream.llama3_path"
-    " hunyuan-video.llm_path hunyuan-video.ckpt_path/text_encoder ernie_image.text_encoders lumina_2.llm_path"
-    " ltx2.text_encoder"
-)
-
-_SD3_T5 = "sd3.diffusers_path/text_encoder_3 hidream.diffusers_path/text_encoder_3"
-_FLUX_T5 = "flux.diffusers_path/text_encoder_2 chroma.diffusers_path/text_encoder_2"
-
-
 #: Prefixes of the token embedding, by which a language model is identified.
 _EMBEDDING_PREFIXES = ("model.", "model.language_model.", "language_model.model.", "")
 _VISION = "visual.* or model.visual.* or vision_tower.* or vision_model.*"
@@ -38,7 +25,6 @@ def _language_model(
     title: str,
     vocabulary: str,
     width: int | str,
-    slots: str,
     *,
     sees: bool | None = False,
 ) -> Fingerprint:
@@ -53,7 +39,6 @@ def _language_model(
         "text_encoder",
         has + (f"; {_VISION}" if sees else ""),
         _CONFIG,
-        slots=slots,
         lacks=_VISION.replace(" or ", "; ") if sees is False else "",
     )
 
@@ -65,7 +50,6 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "text_encoder",
         "token_embedding.weight [256384,4096]; blocks.0.attn.q.weight",
         _TRAINER,
-        slots="wan.llm_path wan.ckpt_path/text_encoder",
     ),
     define(
         "umt5-xxl",
@@ -73,7 +57,6 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "text_encoder",
         "shared.weight [256384,4096]; encoder.block.0.layer.0.SelfAttention.q.weight",
         _TRAINER,
-        slots="wan.llm_path",
     ),
     define(
         "t5-xxl-old",
@@ -81,7 +64,6 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "text_encoder",
         "encoder.block.0.layer.1.DenseReluDense.wi.weight [*,1024|4096]",
         _COMFY,
-        slots="cosmos.text_encoder_path cosmos_predict2.t5_path",
     ),
     define(
         "byt5-small-glyph",
@@ -89,7 +71,6 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "text_encoder",
         "encoder.block.0.layer.0.SelfAttention.k.weight [384,1472]",
         _COMFY,
-        slots="hunyuan_image.byt5_path hunyuan_video_15.text_encoders",
     ),
     define(
         "t5-xxl",
@@ -98,7 +79,6 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "encoder.block.0.layer.0.SelfAttention.q.weight [4096,4096]"
         " or encoder.block.23.layer.1.DenseReluDense.wi_1.weight [*,4096]",
         _COMFY,
-        slots=f"{_FLUX_T5} {_SD3_T5} ltx-video.diffusers_path/text_encoder",
         lacks="shared.weight [256384,*]",
     ),
     define(
@@ -107,7 +87,6 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "text_encoder",
         "encoder.block.0.layer.0.SelfAttention.q.weight [2048,2048]",
         _COMFY,
-        slots="auraflow.text_encoder_path",
     ),
     define(
         "clip-l",
@@ -115,8 +94,6 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "text_encoder",
         "text_model.embeddings.token_embedding.weight [*,768]",
         _CONFIG,
-        slots="flux.diffusers_path/text_encoder chroma.diffusers_path/text_encoder sd3.diffusers_path/text_encoder"
-        " hidream.diffusers_path/text_encoder hunyuan-video.clip_path hunyuan-video.ckpt_path/text_encoder_2",
     ),
     define(
         "clip-g",
@@ -124,7 +101,6 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "text_encoder",
         "text_model.embeddings.token_embedding.weight [*,1280]",
         _CONFIG,
-        slots="sd3.diffusers_path/text_encoder_2 hidream.diffusers_path/text_encoder_2",
     ),
     define(
         "qwen-2.5-vl-7b",
@@ -133,44 +109,30 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "model.layers.27.self_attn.q_proj.weight [3584,3584] or model.embed_tokens.weight [152064,3584]"
         " or model.language_model.embed_tokens.weight [152064,3584]",
         _CONFIG,
-        slots="qwen_image.text_encoder_path qwen_image.diffusers_path/text_encoder hunyuan_image.text_encoder_path"
-        " hunyuan_video_15.text_encoders",
     ),
-    _language_model("qwen-3-vl-4b", "the text encoder Qwen3-VL 4B", _QWEN, 2560, "krea2.text_encoders", sees=True),
-    _language_model("qwen-3-vl-8b", "the text encoder Qwen3-VL 8B", _QWEN, 4096, "ideogram4.text_encoders", sees=True),
-    _language_model(
-        "qwen-3-vl-32b", "the text encoder Qwen3-VL 32B", _QWEN, 5120, "minimax_h3.text_encoders", sees=None
-    ),
-    _language_model(
-        "qwen-3-0.6b", "the text encoder Qwen3 0.6B", _QWEN, 1024, "anima.llm_path cosmos_predict2.llm_path"
-    ),
-    _language_model("qwen-3-4b", "the text encoder Qwen3 4B", _QWEN, 2560, "z_image.text_encoders flux2.text_encoders"),
+    _language_model("qwen-3-vl-4b", "the text encoder Qwen3-VL 4B", _QWEN, 2560, sees=True),
+    _language_model("qwen-3-vl-8b", "the text encoder Qwen3-VL 8B", _QWEN, 4096, sees=True),
+    _language_model("qwen-3-vl-32b", "the text encoder Qwen3-VL 32B", _QWEN, 5120, sees=None),
+    _language_model("qwen-3-0.6b", "the text encoder Qwen3 0.6B", _QWEN, 1024),
+    _language_model("qwen-3-4b", "the text encoder Qwen3 4B", _QWEN, 2560),
     _language_model(
         "llama-3-8b",
         "the language model Llama 3 8B",
         "128256|128320",
         4096,
-        "hidream.llama3_path hunyuan-video.llm_path hunyuan-video.ckpt_path/text_encoder",
         sees=None,
     ),
-    _language_model("qwen-3-8b", "the text encoder Qwen3 8B", _QWEN, 4096, "flux2.text_encoders"),
-    _language_model(
-        "mistral-small-3", "the text encoder Mistral Small 3", "131072", 5120, "flux2.text_encoders", sees=None
-    ),
-    _language_model(
-        "ministral-3-3b", "the text encoder Ministral 3 3B", "131072", 3072, "ernie_image.text_encoders", sees=None
-    ),
-    _language_model("gemma-2-2b", "the text encoder Gemma 2 2B", "256000", 2304, "lumina_2.llm_path"),
-    _language_model(
-        "gemma-3-12b", "the text encoder Gemma 3 12B", "262144|262208", 3840, "ltx2.text_encoder", sees=None
-    ),
+    _language_model("qwen-3-8b", "the text encoder Qwen3 8B", _QWEN, 4096),
+    _language_model("mistral-small-3", "the text encoder Mistral Small 3", "131072", 5120, sees=None),
+    _language_model("ministral-3-3b", "the text encoder Ministral 3 3B", "131072", 3072, sees=None),
+    _language_model("gemma-2-2b", "the text encoder Gemma 2 2B", "256000", 2304),
+    _language_model("gemma-3-12b", "the text encoder Gemma 3 12B", "262144|262208", 3840, sees=None),
     define(
         "clip-vision-h",
         "the image encoder CLIP of Wan 2.1's image-to-video models",
         "image_encoder",
         "vision_model.embeddings.patch_embedding.weight [1280,3,14,14] or visual.patch_embedding.weight [1280,3,14,14]",
         "Wan-AI/Wan2.1 model files",
-        slots="wan.ckpt_path/image_encoder",
     ),
     define(
         "anima-llm-adapter",
@@ -178,7 +140,6 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "adapter",
         "embed.weight; out_proj.weight; blocks.0.cross_attn.q_proj.weight",
         "trainer models/llm_adapter.py",
-        slots="anima.llm_adapter_path",
     ),
     # A generic fingerprint: the model is unknown, but certainly a language model.
     define(
@@ -187,7 +148,6 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "text_encoder",
         " or ".join(f"{start}embed_tokens.weight" for start in _EMBEDDING_PREFIXES),
         "transformers' names",
-        slots=_LANGUAGE_SLOTS,
     ),
 )
 

@@ -10,19 +10,15 @@ from api.files.weights.fingerprints.fingerprint import Fingerprint, define
 _TRAINER = "trainer models/"
 _COMFY = "ComfyUI comfy/model_detection.py"
 
-_FLUX_SLOTS = "flux.transformer_path"
-_WAN_SLOTS = "wan.transformer_path wan.ckpt_path"
 _UNET = "input_blocks.0.0.weight"
 
 
-def _transformer(
-    name: str, title: str, has: str, slots: str = "", *, lacks: str = "", source: str = _TRAINER
-) -> Fingerprint:
-    return define(name, title, "transformer", has, source, slots=slots, lacks=lacks)
+def _transformer(name: str, title: str, has: str, *, lacks: str = "", source: str = _TRAINER) -> Fingerprint:
+    return define(name, title, "transformer", has, source, lacks=lacks)
 
 
-def _checkpoint(name: str, title: str, has: str, slots: str = "", *, lacks: str = "") -> Fingerprint:
-    return define(name, title, "checkpoint", has, _TRAINER, slots=slots, lacks=lacks)
+def _checkpoint(name: str, title: str, has: str, *, lacks: str = "") -> Fingerprint:
+    return define(name, title, "checkpoint", has, _TRAINER, lacks=lacks)
 
 
 #: Comes first, because a ControlNet has many tensors of its base model.
@@ -41,7 +37,6 @@ _SDXL = (
         "sdxl",
         "a checkpoint of SDXL",
         f"{_UNET} [320,4,3,3]; label_emb.0.0.weight [1280,2816]; conditioner.*",
-        "sdxl.checkpoint_path",
     ),
     _checkpoint(
         "sdxl-unet",
@@ -59,11 +54,10 @@ _FLUX = (
         "chroma",
         "the transformer of Chroma",
         "distilled_guidance_layer.norms.0.scale or distilled_guidance_layer.*; img_in.weight [3072,64]",
-        "chroma.transformer_path",
         lacks="vector_in.*",
     ),
     *(
-        _transformer(f"flux2-{name}", f"the transformer of Flux 2 {title}", has, "flux2.diffusion_model", source=_COMFY)
+        _transformer(f"flux2-{name}", f"the transformer of Flux 2 {title}", has, source=_COMFY)
         for name, title, has in (
             ("dev", "dev", "img_in.weight [6144,128]"),
             ("klein-9b", "Klein 9B", "img_in.weight [4096,128]"),
@@ -82,20 +76,17 @@ _FLUX = (
         "flux-dev",
         "the transformer of Flux.1 dev or Kontext",
         "img_in.weight [3072,64]; guidance_in.*; vector_in.* or double_blocks.*",
-        _FLUX_SLOTS,
         lacks="distilled_guidance_layer.*; txt_norm.weight; cond_type_embedding.weight",
     ),
     _transformer(
         "flux-schnell",
         "the transformer of Flux.1 schnell, or one that is not distilled for guidance",
         "img_in.weight [3072,64]; vector_in.*",
-        _FLUX_SLOTS,
     ),
     _transformer(
         "flux-diffusers",
         "the transformer of Flux.1 in diffusers' naming",
         "x_embedder.weight [3072,64]; single_transformer_blocks.*",
-        "flux.diffusers_path/transformer",
     ),
 )
 
@@ -110,7 +101,6 @@ _QWEN = (
         "qwen-image",
         "the transformer of Qwen-Image or Qwen-Image-Edit",
         "img_in.weight [3072,64]; txt_norm.weight [3584] or txt_in.weight [3072,3584]",
-        "qwen_image.transformer_path qwen_image.diffusers_path/transformer",
     ),
 )
 
@@ -125,12 +115,9 @@ _Z_IMAGE = (
         "z-image",
         "the transformer of Z-Image",
         "cap_embedder.1.weight [3840,2560]",
-        "z_image.diffusion_model",
         source=_COMFY,
     ),
-    _transformer(
-        "lumina-2", "the transformer of Lumina 2", "cap_embedder.1.weight [2304,2304]", "lumina_2.transformer_path"
-    ),
+    _transformer("lumina-2", "the transformer of Lumina 2", "cap_embedder.1.weight [2304,2304]"),
 )
 
 _WAN_PATCH = "patch_embedding.weight"
@@ -155,9 +142,7 @@ _WAN = (
         source=_COMFY,
     ),
     *(
-        _transformer(
-            name, f"the transformer of {title}", f"{_WAN_PATCH} [{shape},1,2,2]{more}", _WAN_SLOTS, lacks=lacks
-        )
+        _transformer(name, f"the transformer of {title}", f"{_WAN_PATCH} [{shape},1,2,2]{more}", lacks=lacks)
         for name, title, shape, more, lacks in (
             ("wan-2.1-t2v-1.3b", "Wan 2.1 T2V-1.3B", "1536,16", "", ""),
             ("wan-2.1-i2v-1.3b", "Wan 2.1 Fun-1.3B-InP", "1536,36", "", ""),
@@ -181,7 +166,6 @@ _HUNYUAN = (
         "hunyuan-video-15",
         "the transformer of HunyuanVideo 1.5",
         "cond_type_embedding.weight or img_in.proj.weight [2048,65,1,1,1]",
-        "hunyuan_video_15.diffusion_model",
         lacks="single_blocks.*",
         source=_COMFY,
     ),
@@ -194,13 +178,11 @@ _HUNYUAN = (
         "hunyuan-image",
         "the transformer of HunyuanImage 2.1",
         "img_in.proj.weight [3584,64,1,1]",
-        "hunyuan_image.transformer_path",
     ),
     _transformer(
         "hunyuan-video",
         "the transformer of HunyuanVideo",
         "img_in.proj.weight [3072,16,1,2,2]",
-        "hunyuan-video.transformer_path hunyuan-video.ckpt_path/transformer",
     ),
     _transformer(
         "hunyuan-video-i2v", "HunyuanVideo for images to video, or SkyReels V1", "img_in.proj.weight [3072,32|33,1,2,2]"
@@ -211,13 +193,12 @@ _LTX_BLOCK = "transformer_blocks.0.attn2.to_k.weight"
 
 _LTX = (
     _checkpoint("ltx-2.0", "LTX-2 (2.0, without prompt_adaln)", "audio_adaln_single.*", lacks="prompt_adaln_single.*"),
-    _checkpoint("ltx-2.3", "a checkpoint of LTX-2.3", "prompt_adaln_single.*; vae.*", "ltx2.diffusion_model"),
+    _checkpoint("ltx-2.3", "a checkpoint of LTX-2.3", "prompt_adaln_single.*; vae.*"),
     _checkpoint("ltx-2.3-transformer", "the transformer of LTX-2.3 alone, without its VAE", "prompt_adaln_single.*"),
     _checkpoint(
         "ltx-video",
         "a checkpoint of LTX-Video",
         f"{_LTX_BLOCK} [2048|4096,*]; vae.* or adaln_single.*",
-        "ltx-video.single_file_path ltx-video.diffusers_path/transformer",
         lacks="audio_adaln_single.*",
     ),
 )
@@ -227,7 +208,6 @@ _COSMOS = (
         "cosmos",
         "the transformer of Cosmos 1.0 7B",
         "blocks.block0.blocks.0.block.attn.to_q.0.weight [4096,4096]",
-        "cosmos.transformer_path",
     ),
     _transformer("cosmos-other", "Cosmos 1.0 of another size", "blocks.block0.*"),
     _transformer("cosmos-video2world", "Cosmos Predict 2 Video2World", "x_embedder.proj.1.weight [2048|5120,72]"),
@@ -235,14 +215,12 @@ _COSMOS = (
         "anima",
         "the transformer of Anima",
         "x_embedder.proj.1.weight [2048|5120,68]; llm_adapter.*",
-        "anima.transformer_path",
     ),
     *(
         _transformer(
             f"cosmos-predict2-{size}",
             f"the transformer of Cosmos Predict 2 {size.upper()}",
             f"x_embedder.proj.1.weight [{width},68]",
-            "cosmos_predict2.transformer_path",
         )
         for size, width in (("2b", 2048), ("14b", 5120))
     ),
@@ -253,53 +231,45 @@ _OTHERS = (
         "minimax-h3",
         "the transformer of MiniMax H3",
         "video_patch_proj.weight; audio_patch_proj.weight",
-        "minimax_h3.diffusion_model",
         source=_COMFY,
     ),
     _transformer(
         "auraflow",
         "the transformer of AuraFlow or Pony V7",
         "double_layers.0.attn.w1q.weight or model.double_layers.0.attn.w1q.weight",
-        "auraflow.transformer_path",
     ),
     _transformer(
         "hidream",
         "the transformer of HiDream-I1",
         "caption_projection.0.linear.weight",
-        "hidream.diffusers_path/transformer",
     ),
     _transformer("hidream-o1", "HiDream-O1", "t_embedder1.*"),
     _transformer(
         "sd3",
         "the transformer of Stable Diffusion 3.5",
         "pos_embed.proj.weight [1536|2432,16,2,2]",
-        "sd3.diffusers_path/transformer",
     ),
     _transformer(
         "omnigen2",
         "the transformer of OmniGen2",
         "time_caption_embed.timestep_embedder.linear_1.bias",
-        "omnigen2.diffusers_path/transformer",
     ),
     _transformer(
         "ideogram4",
         "the transformer of Ideogram 4",
         "embed_image_indicator.weight",
-        "ideogram4.diffusion_model",
         source=_COMFY,
     ),
     _transformer(
         "krea2",
         "the transformer of Krea 2",
         "txtfusion.projector.weight [*,12]; first.weight [6144,64]",
-        "krea2.diffusion_model",
         source=_COMFY,
     ),
     _transformer(
         "ernie-image",
         "the transformer of ERNIE-Image",
         "layers.0.mlp.linear_fc2.weight",
-        "ernie_image.diffusion_model",
         source=_COMFY,
     ),
 )

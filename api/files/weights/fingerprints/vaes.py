@@ -17,7 +17,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         "encoder.conv1.weight [160,12,3,3,3]",
         _COMFY,
-        slots="wan.ckpt_path/vae",
     ),
     define(
         "vae-wan-2.1",
@@ -25,7 +24,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         "encoder.conv1.weight [96,3,3,3,3] or encoder.downsamples.*",
         _TRAINER,
-        slots="wan.ckpt_path/vae anima.vae_path cosmos_predict2.vae_path krea2.vae",
     ),
     define(
         "vae-qwen-image",
@@ -33,7 +31,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         "encoder.conv_in.weight [96,3,3,3,3]",
         _TRAINER,
-        slots="qwen_image.vae_path qwen_image.diffusers_path/vae",
     ),
     define(
         "vae-hunyuan-video-15",
@@ -41,7 +38,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         "decoder.conv_in.conv.weight [*,32,3,3,3]",
         _COMFY,
-        slots="hunyuan_video_15.vae",
     ),
     define(
         "vae-hunyuan-video",
@@ -49,7 +45,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         "encoder.down_blocks.0.resnets.0.conv1.conv.weight or decoder.conv_in.conv.weight [*,16,3,3,3]",
         _TRAINER,
-        slots="hunyuan-video.vae_path hunyuan-video.ckpt_path/vae",
     ),
     define(
         "vae-hunyuan-image",
@@ -57,7 +52,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         "decoder.conv_in.weight [*,64,3,3]",
         _COMFY,
-        slots="hunyuan_image.vae_path",
     ),
     define(
         "vae-ltx",
@@ -65,7 +59,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         "decoder.up_blocks.0.res_blocks.0.conv1.conv.weight or encoder.down_blocks.0.res_blocks.0.conv1.conv.weight",
         _COMFY,
-        slots="ltx-video.diffusers_path/vae",
     ),
     define(
         "vae-cosmos",
@@ -73,7 +66,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         "decoder.unpatcher3d.* or decoder.unpatcher3d.wavelets or encoder.patcher3d.wavelets",
         _COMFY,
-        slots="cosmos.vae_path",
     ),
     define(
         "vae-flux2",
@@ -81,7 +73,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         "decoder.conv_in.weight [512,32,3,3] or bn.running_mean [128]",
         _COMFY,
-        slots="flux2.vae ernie_image.vae ideogram4.vae",
     ),
     define(
         "vae-flux-diffusers",
@@ -89,8 +80,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         f"decoder.conv_in.weight [512,16,3,3]; {_DIFFUSERS}",
         _TRAINER,
-        slots="flux.diffusers_path/vae chroma.diffusers_path/vae sd3.diffusers_path/vae omnigen2.diffusers_path/vae"
-        " hidream.diffusers_path/vae z_image.vae lumina_2.vae_path",
     ),
     define(
         "vae-flux",
@@ -98,7 +87,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         "decoder.conv_in.weight [512,16,3,3]",
         _TRAINER,
-        slots="z_image.vae lumina_2.vae_path",
     ),
     define(
         "vae-sdxl-diffusers",
@@ -106,7 +94,6 @@ VAES: tuple[Fingerprint, ...] = (
         "vae",
         f"decoder.conv_in.weight [512,4,3,3]; {_DIFFUSERS}",
         _TRAINER,
-        slots="auraflow.vae_path",
     ),
     define(
         "vae-sdxl",

@@ -14,7 +14,7 @@ from api.files.weights.adapters import read_adapter
 from api.files.weights.fingerprints.fingerprint import Fingerprint
 from api.files.weights.fingerprints.text_encoders import LANGUAGE_MODELS, UNKNOWN_LANGUAGE_MODEL
 from api.files.weights.header import Header, merged
-from api.files.weights.recognition import fingerprints_for, read_quantisation, recognise, titles_for
+from api.files.weights.recognition import read_quantisation, recognise
 from api.files.weights.shards import find_outside, missing_shards
 from api.trainers.diffusion_pipe.checks.diffusers_check import check_index, check_parts, is_replaced, is_unopened
 from api.trainers.diffusion_pipe.config import paths
@@ -22,6 +22,7 @@ from api.trainers.diffusion_pipe.config.document import TrainerDocument, number
 from api.trainers.diffusion_pipe.config.findings import Findings
 from api.trainers.diffusion_pipe.models.description import FileHint, PathKind
 from api.trainers.diffusion_pipe.models.registry import DESCRIPTIONS, MODELS
+from api.trainers.diffusion_pipe.models.slots import fingerprints_for, slots_of, titles_for
 
 #: Most characters of a name that are examined.
 _MAX_CHARACTERS = 255
@@ -326,7 +327,7 @@ def _check_one(given: _NamedFile, model_type: str, findings: Findings) -> bool:
     if component is None:
         return False
     is_one = given.slots == (ANY_LANGUAGE_MODEL,) and component.name in LANGUAGE_MODELS
-    if not is_one and not set(given.slots) & component.slots:
+    if not is_one and not set(given.slots) & slots_of(component.name):
         findings.error(
             given.at,
             FindingText("component_other", "{name} is {component_title}."),

@@ -140,6 +140,8 @@ class ModelDescription:
     facts: ModelFacts
     memory: MemoryNeed  #: GB of the smallest sufficient GPU and of a comfortable one (nominal), and the source of both
     memory_includes_swap: bool = False  #: the figures already assume swapped blocks
+    #: Names of the fingerprints that fit, separated by spaces, by key of [model], or `key/part` for a directory's part.
+    fits: Mapping[str, str]
     variants: tuple[ModelVariant, ...]
     presets: tuple[Preset, ...] = ()
     adapter: AdapterForm | None = None  #: None: names in saved models are not made of the parameters' names alone

@@ -14,8 +14,8 @@ from PIL import Image
 
 from api.domain.tasks.training import GPURequest, TrainingPlan, TrainingRequest
 from api.errors import Finding
-from api.files.weights.recognition import fingerprints_for
 from api.trainers.diffusion_pipe.models.registry import MODELS
+from api.trainers.diffusion_pipe.models.slots import fingerprints_for
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import Check, Command, Launch
 from tests.unit.files.weights.stand_ins import STAND_INS, Shapes, write_stand_in

@@ -28,6 +28,12 @@ MODEL = ModelDescription(
     memory=MemoryNeed(12, 24, "An estimate without reports.", Origin.UNVERIFIED),
     adapter=AdapterForm(("blocks",), first=2),
     removed_prefixes=(COMFY_PREFIX, "net."),
+    fits={
+        "transformer_path": "anima",
+        "llm_adapter_path": "anima-llm-adapter",
+        "llm_path": "qwen-3-0.6b",
+        "vae_path": "vae-wan-2.1",
+    },
     variants=(
         ModelVariant(
             "preview",

@@ -24,6 +24,11 @@ MODEL = ModelDescription(
         ("joint_transformer_blocks", "single_transformer_blocks"), prefix="transformer.", is_of_diffusers=True
     ),
     removed_prefixes=("model.model.",),
+    fits={
+        "transformer_path": "auraflow",
+        "text_encoder_path": "umt5-auraflow",
+        "vae_path": "vae-sdxl-diffusers",
+    },
     variants=(
         ModelVariant(
             "pony-v7",

@@ -20,6 +20,12 @@ MODEL = ModelDescription(
     adapter=AdapterForm(("double_blocks", "single_blocks")),
     pipeline="Flux",
     removed_prefixes=(),
+    fits={
+        "transformer_path": "chroma",
+        "diffusers_path/text_encoder": "clip-l",
+        "diffusers_path/text_encoder_2": "t5-xxl",
+        "diffusers_path/vae": "vae-flux-diffusers",
+    },
     variants=(
         ModelVariant(
             "hd",

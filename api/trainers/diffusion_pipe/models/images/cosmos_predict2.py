@@ -47,6 +47,12 @@ MODEL = ModelDescription(
     memory=MemoryNeed(12, 24, "The 14B on 24 GB needs float8_e5m2.", Origin.TRAINER_DOCS),
     adapter=AdapterForm(("blocks",), first=2),
     removed_prefixes=(COMFY_PREFIX, "net."),
+    fits={
+        "transformer_path": "cosmos-predict2-2b cosmos-predict2-14b",
+        "llm_path": "qwen-3-0.6b",
+        "t5_path": "t5-xxl-old",
+        "vae_path": "vae-wan-2.1",
+    },
     variants=(_predict2("2B", 3.9), _predict2("14B", 28.5)),
     presets=(
         preset(

@@ -12,6 +12,11 @@ MODEL = ModelDescription(
     facts=ComfyModel().facts("layers", 36, "flux2"),
     memory=MemoryNeed(24, None, "An estimate without reports.", Origin.UNVERIFIED),
     adapter=AdapterForm(("layers",), block="layer"),
+    fits={
+        "diffusion_model": "ernie-image",
+        "text_encoders": "ministral-3-3b",
+        "vae": "vae-flux2",
+    },
     variants=(
         ModelVariant(
             "base",

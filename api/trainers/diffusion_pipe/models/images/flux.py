@@ -52,6 +52,13 @@ MODEL = ModelDescription(
     pipeline="Flux",
     removed_prefixes=(),
     reads_control_images=True,
+    fits={
+        "transformer_path": "flux-dev flux-schnell",
+        "diffusers_path/text_encoder": "clip-l",
+        "diffusers_path/text_encoder_2": "t5-xxl",
+        "diffusers_path/transformer": "flux-diffusers",
+        "diffusers_path/vae": "vae-flux-diffusers",
+    },
     variants=(
         _flux(
             "dev",

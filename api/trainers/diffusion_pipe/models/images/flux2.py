@@ -67,6 +67,11 @@ MODEL = ModelDescription(
             ),
         )
     },
+    fits={
+        "diffusion_model": "flux2-dev flux2-klein-9b flux2-klein-4b",
+        "text_encoders": "qwen-3-4b qwen-3-8b mistral-small-3",
+        "vae": "vae-flux2",
+    },
     variants=(
         _flux2(
             "klein-4b",

@@ -23,6 +23,14 @@ MODEL = ModelDescription(
     adapter=AdapterForm(("double_stream_blocks", "single_stream_blocks"), first=2),
     pipeline="HiDream",
     removed_prefixes=(),
+    fits={
+        "diffusers_path/text_encoder": "clip-l",
+        "diffusers_path/text_encoder_2": "clip-g",
+        "diffusers_path/text_encoder_3": "t5-xxl",
+        "diffusers_path/transformer": "hidream",
+        "diffusers_path/vae": "vae-flux-diffusers",
+        "llama3_path": "llama-3-8b",
+    },
     variants=(
         ModelVariant(
             "i1-full",

@@ -32,6 +32,12 @@ MODEL = ModelDescription(
             ),
         )
     },
+    fits={
+        "transformer_path": "hunyuan-image",
+        "byt5_path": "byt5-small-glyph",
+        "text_encoder_path": "qwen-2.5-vl-7b",
+        "vae_path": "vae-hunyuan-image",
+    },
     variants=(
         ModelVariant(
             "2.1",

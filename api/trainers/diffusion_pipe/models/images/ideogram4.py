@@ -25,6 +25,11 @@ MODEL = ModelDescription(
             ),
         )
     },
+    fits={
+        "diffusion_model": "ideogram4",
+        "text_encoders": "qwen-3-vl-8b",
+        "vae": "vae-flux2",
+    },
     variants=(
         ModelVariant(
             "fp8",

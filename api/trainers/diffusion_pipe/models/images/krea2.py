@@ -25,6 +25,11 @@ MODEL = ModelDescription(
             ),
         )
     },
+    fits={
+        "diffusion_model": "krea2",
+        "text_encoders": "qwen-3-vl-4b",
+        "vae": "vae-wan-2.1",
+    },
     variants=(
         ModelVariant(
             "raw",

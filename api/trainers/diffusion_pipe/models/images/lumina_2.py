@@ -21,6 +21,11 @@ MODEL = ModelDescription(
     needs=("flash-attn", "submodules/Lumina_2"),
     adapter=AdapterForm(("layers",)),
     removed_prefixes=(COMFY_PREFIX,),
+    fits={
+        "transformer_path": "lumina-2",
+        "llm_path": "gemma-2-2b",
+        "vae_path": "vae-flux-diffusers vae-flux",
+    },
     variants=(
         ModelVariant(
             "2.0",

@@ -20,5 +20,9 @@ MODEL = ModelDescription(
     adapter=AdapterForm(("layers",)),
     pipeline="OmniGen2",
     removed_prefixes=(),
+    fits={
+        "diffusers_path/transformer": "omnigen2",
+        "diffusers_path/vae": "vae-flux-diffusers",
+    },
     variants=(ModelVariant("2", "OmniGen2", (diffusers("OmniGen2", "OmniGen2/OmniGen2", 16, "OmniGen2Pipeline"),)),),
 )

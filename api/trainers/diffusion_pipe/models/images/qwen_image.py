@@ -42,6 +42,14 @@ MODEL = ModelDescription(
     pipeline="QwenImage",
     removed_prefixes=(),
     reads_control_images=True,
+    fits={
+        "transformer_path": "qwen-image",
+        "diffusers_path/text_encoder": "qwen-2.5-vl-7b",
+        "diffusers_path/transformer": "qwen-image",
+        "diffusers_path/vae": "vae-qwen-image",
+        "text_encoder_path": "qwen-2.5-vl-7b",
+        "vae_path": "vae-qwen-image",
+    },
     variants=(
         _qwen(
             "base",

@@ -33,6 +33,13 @@ MODEL = ModelDescription(
     adapter=AdapterForm(("transformer_blocks",), prefix="transformer.", is_of_diffusers=True),
     pipeline="StableDiffusion3",
     removed_prefixes=(),
+    fits={
+        "diffusers_path/text_encoder": "clip-l",
+        "diffusers_path/text_encoder_2": "clip-g",
+        "diffusers_path/text_encoder_3": "t5-xxl",
+        "diffusers_path/transformer": "sd3",
+        "diffusers_path/vae": "vae-flux-diffusers",
+    },
     variants=(_sd3("medium", 16), _sd3("large", 27)),
     presets=(
         estimated_preset("24gb", "medium", "SD 3.5 Medium: bf16", "Stable Diffusion 3", {}, {}),

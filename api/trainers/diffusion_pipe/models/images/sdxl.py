@@ -25,6 +25,9 @@ MODEL = ModelDescription(
     memory=MemoryNeed(24, 48, "16 GB ran out even at 512 px; 48 GB train it in full.", Origin.REPORT),
     removed_prefixes=(COMFY_PREFIX,),
     has_own_loss=True,
+    fits={
+        "checkpoint_path": "sdxl",
+    },
     variants=(
         ModelVariant(
             "base-1.0",

@@ -30,6 +30,11 @@ MODEL = ModelDescription(
             ),
         )
     },
+    fits={
+        "diffusion_model": "z-image",
+        "text_encoders": "qwen-3-4b",
+        "vae": "vae-flux-diffusers vae-flux",
+    },
     variants=tuple(
         ModelVariant(
             name,

@@ -28,6 +28,11 @@ MODEL = ModelDescription(
     needs=("transformer_engine", "submodules/Cosmos"),
     removed_prefixes=(),
     has_own_loss=True,
+    fits={
+        "transformer_path": "cosmos",
+        "text_encoder_path": "t5-xxl-old",
+        "vae_path": "vae-cosmos",
+    },
     variants=(
         ModelVariant(
             "1.0-7b",

@@ -33,6 +33,16 @@ MODEL = ModelDescription(
     needs=("flash-attn", "submodules/HunyuanVideo"),
     adapter=AdapterForm(("double_blocks", "single_blocks"), prefix="transformer."),
     removed_prefixes=("model.model.",),
+    fits={
+        "transformer_path": "hunyuan-video",
+        "ckpt_path/text_encoder": "llama-3-8b",
+        "ckpt_path/text_encoder_2": "clip-l",
+        "ckpt_path/transformer": "hunyuan-video",
+        "ckpt_path/vae": "vae-hunyuan-video",
+        "clip_path": "clip-l",
+        "llm_path": "llama-3-8b",
+        "vae_path": "vae-hunyuan-video",
+    },
     variants=(
         ModelVariant(
             "720p",

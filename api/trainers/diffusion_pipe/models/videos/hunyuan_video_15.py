@@ -22,6 +22,11 @@ MODEL = ModelDescription(
     ),
     memory=MemoryNeed(24, 48, "An estimate without reports.", Origin.UNVERIFIED),
     adapter=AdapterForm(("double_blocks",), block="layer"),
+    fits={
+        "diffusion_model": "hunyuan-video-15",
+        "text_encoders": "byt5-small-glyph qwen-2.5-vl-7b",
+        "vae": "vae-hunyuan-video-15",
+    },
     variants=tuple(
         ModelVariant(
             size,

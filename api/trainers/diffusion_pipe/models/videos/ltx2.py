@@ -24,6 +24,10 @@ MODEL = ModelDescription(
     memory=MemoryNeed(24, 48, "24 GB barely: 46 blocks swapped, low resolution, length and rank.", Origin.TRAINER_DOCS),
     memory_includes_swap=True,
     adapter=AdapterForm(("transformer_blocks",), block="layer"),
+    fits={
+        "diffusion_model": "ltx-2.3",
+        "text_encoder": "gemma-3-12b",
+    },
     variants=(
         ModelVariant(
             "2.3-22b",

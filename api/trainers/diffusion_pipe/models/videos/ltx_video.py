@@ -25,6 +25,12 @@ MODEL = ModelDescription(
     adapter=AdapterForm(("transformer_blocks",)),
     pipeline="LTX",
     has_own_loss=True,
+    fits={
+        "single_file_path": "ltx-video",
+        "diffusers_path/text_encoder": "t5-xxl",
+        "diffusers_path/transformer": "ltx-video",
+        "diffusers_path/vae": "vae-ltx",
+    },
     variants=(
         ModelVariant(
             "2b-0.9.1",

@@ -40,6 +40,10 @@ MODEL = ModelDescription(
             ),
         )
     },
+    fits={
+        "diffusion_model": "minimax-h3",
+        "text_encoders": "qwen-3-vl-32b",
+    },
     variants=(
         ModelVariant(
             "fl2va",

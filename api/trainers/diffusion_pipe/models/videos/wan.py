@@ -160,6 +160,10 @@ def _noise_preset(noise: str) -> Preset:
     )
 
 
+_TRANSFORMERS = (
+    "wan-2.1-t2v-1.3b wan-2.1-i2v-1.3b wan-t2v-14b wan-2.1-flf2v-14b wan-2.1-i2v-14b wan-2.2-i2v-14b wan-2.2-ti2v-5b"
+)
+
 MODEL = ModelDescription(
     model_type="wan",
     title="Wan 2.1 and 2.2",
@@ -178,6 +182,14 @@ MODEL = ModelDescription(
     needs=("flash-attn",),
     adapter=AdapterForm(("blocks",)),
     removed_prefixes=(COMFY_PREFIX,),
+    fits={
+        "transformer_path": _TRANSFORMERS,
+        "ckpt_path": _TRANSFORMERS,
+        "ckpt_path/image_encoder": "clip-vision-h",
+        "ckpt_path/text_encoder": "umt5-xxl-wan",
+        "ckpt_path/vae": "vae-wan-2.2 vae-wan-2.1",
+        "llm_path": "umt5-xxl-wan umt5-xxl",
+    },
     variants=_WAN,
     presets=(
         preset(

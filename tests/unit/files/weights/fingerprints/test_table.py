@@ -1,8 +1,7 @@
 import pytest
 
 from api.files.weights.header import Header
-from api.files.weights.recognition import FINGERPRINTS, fingerprints_for, recognise
-from api.trainers.diffusion_pipe.models.registry import MODELS
+from api.files.weights.recognition import FINGERPRINTS, recognise
 from tests.unit.files.weights.stand_ins import STAND_INS
 
 _EXPORT = "model.diffusion_model."
@@ -19,19 +18,3 @@ def test_each_component_is_recognised_by_keys_and_shapes(name: str):
 def test_each_fingerprint_has_a_unique_name_and_a_source():
     assert len({each.name for each in FINGERPRINTS}) == len(FINGERPRINTS)
     assert all(each.source and each.has for each in FINGERPRINTS)
-
-
-def test_slots_are_keys_that_the_trainer_reads():
-    for each in FINGERPRINTS:
-        for slot in each.slots:
-            model_type, _, key = slot.partition(".")
-            facts = MODELS[model_type]
-            assert key.partition("/")[0] in facts.kinds.keys() | facts.keys, slot
-
-
-@pytest.mark.parametrize("model_type", sorted(MODELS))
-def test_each_model_type_has_a_known_component(model_type: str):
-    slots = [f"{model_type}.{key}" for key in MODELS[model_type].kinds]
-    slots += [f"{slot}/transformer" for slot in slots]
-    kinds = {each.component for slot in slots for each in fingerprints_for(slot)}
-    assert kinds & {"transformer", "checkpoint"}

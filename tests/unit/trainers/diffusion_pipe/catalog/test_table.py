@@ -6,10 +6,10 @@ import pytest
 
 from api.domain.models.base_model import ComponentNeed
 from api.domain.models.weights import Quantisation
-from api.files.weights.recognition import FINGERPRINTS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.models.description import PathKind
 from api.trainers.diffusion_pipe.models.registry import MODELS
+from api.trainers.diffusion_pipe.models.slots import slots_of
 
 NEEDS = [
     pytest.param(name, need, id=f"{name}-{variant.name}-{need.key}")
@@ -37,9 +37,8 @@ def test_each_variant_has_all_paths_of_one_alternative(model_type: str):
 def test_each_component_fits_its_key(model_type: str, need: ComponentNeed):
     facts = MODELS[model_type]
     assert need.key in facts.kinds or need.key in facts.keys
-    known = {each.name: each for each in FINGERPRINTS}
     for name in need.fingerprints:
-        assert need.directory_kinds or f"{model_type}.{need.key}" in known[name].slots, name
+        assert need.directory_kinds or f"{model_type}.{need.key}" in slots_of(name), name
     kind = facts.kinds.get(need.key)
     if kind in (PathKind.FILE, PathKind.COMFY, PathKind.SAFETENSORS):
         assert not any(source.is_directory for source in need.sources)

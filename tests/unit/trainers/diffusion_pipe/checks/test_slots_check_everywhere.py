@@ -14,13 +14,14 @@ import pytest
 
 from api.errors import Finding
 from api.files.weights.fingerprints.text_encoders import LANGUAGE_MODELS
-from api.files.weights.recognition import FINGERPRINTS, fingerprints_for
+from api.files.weights.recognition import FINGERPRINTS
 from api.trainers.diffusion_pipe.checks.model_check import check_model
 from api.trainers.diffusion_pipe.checks.weights_check import check_files
 from api.trainers.diffusion_pipe.config.document import TrainerDocument
 from api.trainers.diffusion_pipe.config.findings import Findings
 from api.trainers.diffusion_pipe.models.description import PathKind
 from api.trainers.diffusion_pipe.models.registry import MODELS
+from api.trainers.diffusion_pipe.models.slots import fingerprints_for, slots_of
 from tests.lengths import IN_FULL
 from tests.unit.files.weights.stand_ins import STAND_INS, Shapes, header_bytes, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import (
@@ -78,7 +79,7 @@ class Slot:
 
 def slots(model_type: str) -> Iterator[Slot]:
     facts = MODELS[model_type]
-    known = {slot for each in FINGERPRINTS for slot in each.slots}
+    known = {slot for each in FINGERPRINTS for slot in slots_of(each.name)}
     for key, kind in facts.kinds.items():
         slot = f"{model_type}.{key}"
         for inner in sorted(each for each in known if each.startswith(f"{slot}/") and not slot.startswith("wan.")):
