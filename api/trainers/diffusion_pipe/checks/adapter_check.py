@@ -19,9 +19,6 @@ from api.trainers.diffusion_pipe.config.keys import ADAPTER
 from api.trainers.diffusion_pipe.memory_facts import main_header
 from api.trainers.diffusion_pipe.models.description import ModelFacts
 
-#: Model types that use the rank of the existing adapter and ignore the configured one.
-_USES_RANK_OF_FILE = ("flux", "sdxl")
-
 #: A LoKr of this rank or more has full matrices, for which the rank need not be a whole number.
 _FULL_RANK = 50_000
 
@@ -92,7 +89,7 @@ def check_adapter(
                     "dropout_of_one", "With 1, the adapter learns nothing.", "Set a small share, for example 0.1."
                 ),
             )
-    _check_adapter_paths(config, adapter, model_type, root, found)
+    _check_adapter_paths(config, model_type, facts, root, found)
 
 
 def _check_kind(
@@ -122,7 +119,7 @@ def _check_kind(
             FindingText("ignored_by_lokr", "A LoKr ignores this key.", "Use `rank_dropout` instead."),
         )
     fused = adapter.get("fuse_adapters")
-    if fused and model_type not in ("flux", "chroma"):
+    if fused and not (facts and facts.fuses_adapters):
         found.warn(
             config.at("adapter", "fuse_adapters"),
             FindingText("ignored_by_model", "{model_type} ignores this key.", "Remove it."),
@@ -198,13 +195,14 @@ def find_block_modules(config: TrainerDocument, root: Path | None) -> dict[str, 
 
 
 def _check_adapter_paths(
-    config: TrainerDocument, adapter: dict[str, Any], model_type: str, root: Path | None, found: Findings
+    config: TrainerDocument, model_type: str, facts: ModelFacts | None, root: Path | None, found: Findings
 ) -> None:
+    adapter = config.table("adapter")
     existing = adapter.get("init_from_existing")
     if isinstance(existing, str) and existing:
         at = config.at("adapter", "init_from_existing")
         paths.check_adapter_directory(existing, at, root, found, accepts_files=model_type == "flux")
-        if model_type in _USES_RANK_OF_FILE:
+        if facts and facts.keeps_rank_of_existing:
             _check_ignored_rank(existing, adapter.get("rank"), config.at("adapter", "rank"), root, found)
         else:
             _check_existing(existing, adapter.get("rank"), at, root, found)

@@ -13,6 +13,7 @@ from api.trainers.diffusion_pipe.config.findings import Findings
 from api.trainers.diffusion_pipe.config.key_check import advise_argument, suggest
 from api.trainers.diffusion_pipe.config.keys import OPTIMIZERS
 from api.trainers.diffusion_pipe.config.optimizer_classes import OptimizerClass, OptimizerClasses, find_classes
+from api.trainers.diffusion_pipe.models.registry import MODELS
 
 _VALUE_NOT_NUMBER = FindingText("value_not_number", "The value is not a number.", "Write a number without quotes.")
 
@@ -32,7 +33,7 @@ _NEED_NO_RATE = ("automagic", "genericoptim", "prodigy")
 _NEED_A_RATE = ("adamw_optimi", "stableadamw")
 
 #: Model types that pass the learning rate on to each group, even if it is missing.
-_PASS_RATES_ON = ("cosmos_predict2", "anima")
+_PASS_RATES_ON = tuple(name for name, facts in MODELS.items() if facts.passes_rates_on)
 
 #: Keys of the groups' learning rates, without the part outside of the blocks, which adapters do not train.
 _GROUPS = ("self_attn_lr", "cross_attn_lr", "mlp_lr", "mod_lr")
@@ -51,7 +52,7 @@ _PROJECTIONS = ("svd", "uniform", "topk", "srht")
 _PROJECTED = {"rank": ("update_proj_gap", "proj_type"), "update_proj_gap": ("rank",)}
 
 #: Model types whose parameter groups each have a learning rate, which gradient_release needs.
-_RELEASE_GRADIENTS = ("sdxl", "cosmos_predict2", "anima")
+_RELEASE_GRADIENTS = tuple(name for name, facts in MODELS.items() if facts.has_group_rates)
 
 #: Arguments that no optimizer has.
 _NEVER = ("learning_rate", "args", "kwargs", "optimizer", "params")

@@ -63,6 +63,10 @@ class ModelFacts:
     caches_text: bool = True  #: regardless of `cache_text_embeddings`
     encoder_files: int = 1  #: least number of files of its text encoder
     encoder_type: str | None = None  #: the `type` of its text encoders
+    fuses_adapters: bool = False  #: reads `fuse_adapters` of [adapter]
+    keeps_rank_of_existing: bool = False  #: uses the rank of `init_from_existing` and ignores the configured one
+    has_group_rates: bool = False  #: each parameter group has a learning rate, which `gradient_release` needs
+    passes_rates_on: bool = False  #: passes the learning rate on to each group, even if it is missing
 
 
 SHIFTS = frozenset({"shift", "flux_shift"})

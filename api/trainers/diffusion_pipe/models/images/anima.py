@@ -24,6 +24,8 @@ MODEL = ModelDescription(
         framerate=16,
         keys=PREDICT2_KEYS,
         caches_text=False,
+        has_group_rates=True,
+        passes_rates_on=True,
     ),
     memory=MemoryNeed(12, 24, "An estimate without reports.", Origin.UNVERIFIED),
     adapter=AdapterForm(("blocks",), first=2),

@@ -14,6 +14,7 @@ MODEL = ModelDescription(
         swap=Swap("transformer_path", ("double_blocks", "single_blocks"), (19, 38)),
         alternatives=(("diffusers_path", "transformer_path"),),
         kinds={"diffusers_path": PathKind.PRETRAINED, "transformer_path": PathKind.FILE},
+        fuses_adapters=True,
     ),
     memory=MemoryNeed(24, 48, "Its weights take 8.9 GB in float8.", Origin.UNVERIFIED),
     needs=("submodules/flow",),

@@ -43,6 +43,8 @@ MODEL = ModelDescription(
         framerate=16,
         keys=PREDICT2_KEYS,
         caches_text=False,
+        has_group_rates=True,
+        passes_rates_on=True,
     ),
     memory=MemoryNeed(12, 24, "The 14B on 24 GB needs float8_e5m2.", Origin.TRAINER_DOCS),
     adapter=AdapterForm(("blocks",), first=2),

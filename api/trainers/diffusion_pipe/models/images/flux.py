@@ -41,6 +41,8 @@ MODEL = ModelDescription(
         may_be_empty=frozenset({"transformer_path"}),
         lokr=False,
         keys=frozenset({"bypass_guidance_embedding", "guidance"}),
+        fuses_adapters=True,
+        keeps_rank_of_existing=True,
     ),
     memory=MemoryNeed(24, 48, "24 GB with float8; 1024 px only at a low rank.", Origin.REPORT),
     adapter=AdapterForm(

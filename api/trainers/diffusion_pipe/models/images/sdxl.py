@@ -21,6 +21,8 @@ MODEL = ModelDescription(
         keys=frozenset(
             {"v_pred", "min_snr_gamma", "debiased_estimation_loss", "unet_lr", "text_encoder_1_lr", "text_encoder_2_lr"}
         ),
+        keeps_rank_of_existing=True,
+        has_group_rates=True,
     ),
     memory=MemoryNeed(24, 48, "16 GB ran out even at 512 px; 48 GB train it in full.", Origin.REPORT),
     removed_prefixes=(COMFY_PREFIX,),
