@@ -18,7 +18,7 @@ from api.gpus.monitor import GPUMonitor
 from api.gpus.offers import list_offers
 from api.gpus.sharing.hold_store import HoldStore
 from api.gpus.sources.simulated import SimulatedSource
-from api.training.output.output import TrainingOutput
+from api.training.output.written import TrainingOutput
 from api.training.queue.claims import AttemptClaims
 from api.training.queue.closures import Closures
 from api.training.queue.dispatcher import Dispatcher

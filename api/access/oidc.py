@@ -25,7 +25,7 @@ from api.access.store import SignIn, SignInStore
 from api.domain.access.principal import USER_ID, Role, Session, is_reserved
 from api.errors import SignInFailed
 from api.util.clock import Clock
-from api.util.files.files import read_secret_file
+from api.util.files.outside_files import read_secret_file
 from api.util.http.bounded_requests import bound_session
 from api.util.http.validation import ONE_LINE
 from api.util.text.key_format import hash_of, new_token

@@ -18,7 +18,7 @@ from api.errors import Finding, FindingText, TaskNotFound
 from api.trainers.request_texts import RequestText, list_texts, parse, texts_in
 from api.trainers.toml_text import MAX_CHARACTERS
 from api.trainers.trainer import SupportsPaths, Trainer
-from api.util.files.files import open_regular
+from api.util.files.outside_files import open_regular
 from api.util.files.reached_paths import UnknownTarget, is_below, reach
 
 #: The finding about a refused path. It does not depend on whether the file exists.

@@ -20,7 +20,7 @@ from api.alerts.delivery.messages import write
 from api.alerts.delivery.notifiers.notifier import Delivered
 from api.alerts.delivery.planning import Planner, is_reached, mute
 from api.alerts.evaluation import FactTable, fill, is_breaching
-from api.alerts.facts.facts import FactTables
+from api.alerts.facts.all_facts import FactTables
 from api.alerts.records.alert_store import AlertsChanged, AlertStore
 from api.alerts.rules.current_rules import CurrentRules, KnownChannels
 from api.alerts.state_machine import REMEMBERED, AlertStateMachine, rank

@@ -22,8 +22,8 @@ from api.alerts.delivery.notifiers.webhook import WebhookNotifier, ping
 from api.alerts.delivery.outbox import Outbox
 from api.alerts.delivery.thread_senders import ThreadSenders
 from api.alerts.delivery.worker_senders import WorkerSenders
+from api.alerts.facts.all_facts import REPORTED_SCOPES, FactSources, FactTables, People, ReportingMachines
 from api.alerts.facts.exposition import AlertExposition
-from api.alerts.facts.facts import REPORTED_SCOPES, FactSources, FactTables, People, ReportingMachines
 from api.alerts.facts.gpu_facts import GPUFacts
 from api.alerts.facts.site_facts import DiskFacts, NodeFacts, ServiceFacts, ServiceSources, StartLog, machine_scope
 from api.alerts.facts.task_facts import TaskFacts

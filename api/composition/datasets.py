@@ -16,7 +16,7 @@ from api.datasets.records.hold_store import DatasetHolds
 from api.datasets.records.item_store import DatasetItemStore
 from api.datasets.records.split_store import DatasetSplitStore
 from api.datasets.registered.directories import RegisteredDirectories
-from api.datasets.registered.files import RegisteredFileStore
+from api.datasets.registered.known_files import RegisteredFileStore
 from api.datasets.service import DatasetService, StorageQuota
 from api.datasets.versions.references import DatasetReferences
 from api.datasets.versions.splitting import DatasetSplitter

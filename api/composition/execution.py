@@ -38,14 +38,14 @@ from api.training.attempts.orphans import Orphans
 from api.training.attempts.preparation import AttemptPreparation, ProcessSettings
 from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.starter import AttemptStarter
-from api.training.attempts.stopping import AttemptStopping, StopTimes
+from api.training.attempts.stop_delivery import AttemptStopping, StopTimes
 from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.unwatched_attempts import UnwatchedAttempts
 from api.training.attempts.watch.updates import TrainingNews
 from api.training.attempts.watch.watches import Watches
 from api.training.dataset_use import CacheUse
 from api.training.intake import Intake
-from api.training.output.output import TrainingOutput
+from api.training.output.written import TrainingOutput
 from api.training.queue.claims import AttemptClaims
 from api.training.queue.closures import Closures, NeighbourRule
 from api.training.queue.cluster_window import ClusterWindow
@@ -56,10 +56,10 @@ from api.training.queue.making_room import MakingRoom
 from api.training.queue.planner import PassPlanner, PlacementRules
 from api.training.queue.preemption import Preemption
 from api.training.queue.quotas import Quotas
+from api.training.queue.slots import SlotLimits
 from api.training.records.attempt_store import AttemptStore, ObservedAttempts, TaskStores
 from api.training.records.task_store import TaskStore
 from api.training.schedule.store import ScheduleStore
-from api.training.slots import SlotLimits
 from api.util.clock import Clock
 from api.util.periodic import PeriodicThread
 

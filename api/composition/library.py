@@ -71,7 +71,7 @@ from api.jobs.trainer import JobTrainer
 from api.presets.service import PresetService
 from api.presets.store import PresetStore
 from api.samples.library.service import Samples
-from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.base_models import CATALOG
 from api.trainers.diffusion_pipe.checks.preset_check import check_preset
 from api.trainers.diffusion_pipe.config.forms import convert_forms
 from api.trainers.diffusion_pipe.key_descriptions import describe_settings

@@ -37,10 +37,10 @@ from api.streaming.permits import Permits
 from api.streaming.query_parameters import StreamQuery, read_query, some_of
 from api.streaming.subscription import Subscription, TooSlow
 from api.training.attempts.watch.updates import NewsDesk
-from api.training.progress import ProgressAnswers
 from api.training.records.attempt_store import AttemptStore
 from api.training.records.event_store import EventStore
 from api.training.records.task_store import TaskStore
+from api.training.task_answers import ProgressAnswers
 from api.util.clock import Clock
 from api.util.http.base_path import BASE_PATH
 

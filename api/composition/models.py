@@ -27,7 +27,7 @@ from api.files.weights.scan import LocalModels
 from api.samples.library.service import RequireStorage, Samples
 from api.samples.links.library_links import ComfyLinks
 from api.samples.links.store import LinkedVersions
-from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.base_models import CATALOG
 from api.trainers.diffusion_pipe.checks.weights_check import check_candidate
 from api.trainers.diffusion_pipe.memory_facts import memory_facts_of
 from api.trainers.diffusion_pipe.models.registry import MODELS, PRESETS

@@ -31,7 +31,7 @@ from api.nodes.shared_probe import SharedProbe
 from api.nodes.shared_storage import NodesOwnStorage
 from api.nodes.store import read_machine
 from api.util.clock import Clock, SystemClock
-from api.util.files.files import read_secret_file
+from api.util.files.outside_files import read_secret_file
 from api.util.http.base_path import BASE_PATH
 from api.util.http.bounded_answers import AnswerTooLong, TimedTransport, read_answer
 from api.web.guard import HostPolicy

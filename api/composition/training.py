@@ -45,7 +45,7 @@ from api.training.attempts.checks import AttemptChecks
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.export_delivery import ExportDelivery
 from api.training.attempts.orphans import Orphans
-from api.training.attempts.stopping import AttemptStopping
+from api.training.attempts.stop_delivery import AttemptStopping
 from api.training.attempts.watch.watches import Watches
 from api.training.capacity_check import CapacityCheck
 from api.training.changes import TrainingChanges
@@ -58,10 +58,9 @@ from api.training.measured_memory import MemoryRunStore
 from api.training.output.checkpoint_saving import CheckpointSaving
 from api.training.output.exports import Exports
 from api.training.output.follow_up_tasks import FollowUpTasks
-from api.training.output.output import TrainingOutput
 from api.training.output.trainer_exports import TrainerExports
 from api.training.output.training_files import TrainingFiles
-from api.training.progress import LostOutput, ProgressAnswers, TaskOwners
+from api.training.output.written import TrainingOutput
 from api.training.queue.closures import Closures
 from api.training.queue.dispatcher import Dispatcher
 from api.training.queue.holds import Holds
@@ -84,6 +83,7 @@ from api.training.stops import TaskStops, TrainingStops
 from api.training.sweeps.rule import SweepRule
 from api.training.sweeps.service import Sweeps
 from api.training.sweeps.store import SweepStore
+from api.training.task_answers import LostOutput, ProgressAnswers, TaskOwners
 from api.training.task_resources import TaskResources
 from api.training.trackers.sender import TrackerSender
 from api.training.trackers.store import TrackerStore

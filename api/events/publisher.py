@@ -15,8 +15,8 @@ from api.events.messages import points_message, progress_message, status_message
 from api.events.stream_reader import TaskStreamReader
 from api.streaming.models import EventWithStatus, Message
 from api.training.attempts.watch.updates import NewsDesk
-from api.training.progress import ProgressAnswers
 from api.training.records.task_store import TaskStore
+from api.training.task_answers import ProgressAnswers
 from api.training.views import TaskProgressView
 from api.util.batches import in_batches
 from api.util.clock import Clock

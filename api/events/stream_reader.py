@@ -4,10 +4,10 @@ from api.domain.tasks.training import TaskFilter, TaskStatus
 from api.events.messages import end_message, progress_message, status_message
 from api.logs.service import find_end
 from api.streaming.models import EventPosition, Message
-from api.training.progress import ProgressAnswers
 from api.training.records.attempt_store import AttemptStore
 from api.training.records.event_store import EventStore
 from api.training.records.task_store import TaskStore
+from api.training.task_answers import ProgressAnswers
 from api.training.views import TaskProgressView
 from api.util.clock import Clock
 from api.util.http.pagination import MAX_LIMIT

@@ -19,9 +19,9 @@ from api.executors.attempt.cgroup import find_cgroup
 from api.executors.attempt.containment import read_seen_processes
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.attempt.ended import has_ended, has_outcome, steady_seconds
-from api.executors.attempt.files import write_json
 from api.executors.attempt.output import PIPE
 from api.executors.attempt.processes import is_alive, marked_processes, read_stat
+from api.executors.attempt.small_files import write_json
 from api.executors.executor import (
     AttemptRef,
     LivingAttempt,

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from api.domain.tasks.task import ProcessIdentity
 from api.executors.attempt.ended import has_outcome
-from api.executors.attempt.files import read_file
 from api.executors.attempt.process_marks import MARKER, limit_of, read_limit
 from api.executors.attempt.processes import all_pids, boot_id, pid_namespace, read_stat
+from api.executors.attempt.small_files import read_file
 from api.executors.executor import AttemptRef, LivingAttempt, Locate
 from api.executors.records import Runner, SpecRecord, parse_spec
 from api.util.files.foreign_files import read

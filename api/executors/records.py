@@ -11,7 +11,7 @@ from typing import Any
 
 from api.domain.tasks.task import ProcessIdentity
 from api.domain.tasks.training import StopRung
-from api.executors.attempt.files import number, read_file
+from api.executors.attempt.small_files import number, read_file
 from api.executors.executor import Outcome
 from api.util.files.foreign_files import TROUBLE, ForeignFile, read, read_with_status, status_of
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from api.domain.tasks.task import ProcessIdentity
-from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.orders import CHECKPOINT, TERMINATE, Order
 from api.executors.attempt.processes import read_stat
+from api.executors.attempt.small_files import read_json, write_json
 from api.executors.executor import StopOrder
 from api.util.files.foreign_files import make_directory, open_directory, put_empty
 

@@ -24,7 +24,7 @@ from api.domain.datasets.dataset import Blob
 from api.errors import BlobMissing
 from api.files.blob_writer import GZIP, MODE, PLAIN, BlobWriter
 from api.util.batches import in_batches
-from api.util.files.files import sync_directory
+from api.util.files.outside_files import sync_directory
 
 #: Bytes that are read and written at once.
 _CHUNK = 1024 * 1024

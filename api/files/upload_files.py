@@ -15,7 +15,7 @@ from types import TracebackType
 
 from api.errors import UploadConflict, UploadNotFound
 from api.files.blob_writer import PLAIN
-from api.util.files.files import sync_directory
+from api.util.files.outside_files import sync_directory
 
 #: Suffix of the file that stores the length before bytes whose checksum was not verified yet.
 _UNCHECKED = ".unchecked"

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from api.domain.machines.reading import FaultKind, SourceName
 from api.domain.reason import Reason
+from api.gpus.gpu_reader import GPUReader
 from api.gpus.reader_threads import Reader
-from api.gpus.slots import GPUSlot
 from api.gpus.snapshot import GPUReading, GPUSnapshot
 from api.gpus.sources.source import GPUSource, SourceFault
 from api.gpus.wanted_power import WantedLimits
@@ -40,8 +40,8 @@ class GPUMonitor:
         self._on_snapshot = on_snapshot
         self._limits = limits
         self._patience = min(PATIENCE_SECONDS, interval / 2)
-        self._slots: list[GPUSlot] = []
-        self._left_behind: list[GPUSlot] = []  # removed slots with a call that has not returned
+        self._slots: list[GPUReader] = []
+        self._left_behind: list[GPUReader] = []  # removed slots with a call that has not returned
         self._known: dict[str, GPUReading] = {}
         self._source_name: SourceName | None = None
         self._count = 0
@@ -134,7 +134,7 @@ class GPUMonitor:
             left = next((slot for slot in self._left_behind if slot.number == number), None)
             if left is not None:
                 self._left_behind.remove(left)
-            self._slots.append(left or GPUSlot(number, self._source, self._clock, self._limits))
+            self._slots.append(left or GPUReader(number, self._source, self._clock, self._limits))
 
     def _drop_slots(self, keep: int) -> None:
         dropped = [*self._left_behind, *self._slots[keep:]]
@@ -156,7 +156,7 @@ class GPUMonitor:
         return sum(map(self._is_stuck, [*self._slots, *self._left_behind]))
 
     @staticmethod
-    def _is_stuck(slot: GPUSlot) -> bool:
+    def _is_stuck(slot: GPUReader) -> bool:
         return slot.reader.busy_seconds is not None
 
     def _assemble(self) -> tuple[GPUReading, ...]:
@@ -183,7 +183,7 @@ class GPUMonitor:
                 self._known[gpu.uuid] = gpu
         return tuple(gpus)
 
-    def _describe(self, slot: GPUSlot) -> GPUReading:
+    def _describe(self, slot: GPUReader) -> GPUReading:
         reading = slot.latest
         seconds = slot.reader.busy_seconds
         if seconds is None:

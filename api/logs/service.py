@@ -14,10 +14,10 @@ from api.logs.reader import MAX_PAGE_BYTES, MAX_PAGE_LINES, LogSource
 from api.logs.search import LogQuery, SearchRun
 from api.streaming.models import TaskEnd
 from api.trainers.protocol.log_lines import LineClassifier
-from api.training.output.output import TrainingOutput
-from api.training.progress import LostOutput
+from api.training.output.written import TrainingOutput
 from api.training.records.attempt_store import AttemptStore, TaskStores
 from api.training.records.task_store import TaskStore
+from api.training.task_answers import LostOutput
 from api.util.clock import Clock
 from api.util.copying import copy_fields
 from api.web.bodies.downloads import LogDownload, open_download

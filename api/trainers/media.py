@@ -16,7 +16,7 @@ from PIL import Image
 from api.domain.datasets.dataset import MediaKind
 from api.domain.datasets.media import VIDEO_OPTIONS, MediaProbe, MediaProblem, MediaSource
 from api.errors import ServiceError
-from api.util.files.files import open_regular
+from api.util.files.outside_files import open_regular
 from api.util.http.caller import has_caller_left
 
 T = TypeVar("T")

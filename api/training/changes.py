@@ -12,7 +12,7 @@ from api.errors import CheckpointNotFound, Conflict, Invalid
 from api.training.check import OptionsCheck
 from api.training.details import TrainingDetails
 from api.training.output.artifacts import saved_models
-from api.training.output.output import TrainingOutput
+from api.training.output.written import TrainingOutput
 from api.training.queue.forecast import QueueForecast
 from api.training.records.task_store import NewSamples, TaskStore
 from api.training.views import TaskDetails

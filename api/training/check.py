@@ -23,7 +23,7 @@ from api.trainers.trainer import SupportsRehearsal, Trainer
 from api.training.capacity_check import CapacityCheck
 from api.training.dataset_use import CacheQuestion, CacheUse, DatasetUse, NoCaches, NoDatasets
 from api.training.measured_memory import with_measured_memory
-from api.training.output.output import TrainingOutput
+from api.training.output.written import TrainingOutput
 from api.util.http.validation import capped
 from api.util.text.masking import MASK
 from api.util.text.suggestions import nearest_variant

@@ -25,13 +25,13 @@ from api.gpus.power.energy import EnergyBook
 from api.gpus.service import GPUService
 from api.training.attempts.watch.series import list_stretches
 from api.training.attempts.watch.watch import AttemptWatch
-from api.training.output.output import TrainingOutput
-from api.training.progress import ProgressAnswers, event_page
+from api.training.output.written import TrainingOutput
 from api.training.queue.forecast import QueueForecast
 from api.training.queue.quotas import Quotas
 from api.training.records.attempt_store import TaskStores
 from api.training.records.automatic_sample_store import SampleOrderStore
 from api.training.records.task_store import TaskStore
+from api.training.task_answers import ProgressAnswers, event_page
 from api.training.view_builders import Waiting, show_details, show_row
 from api.training.views import SeriesView, TaskDetails, TaskProgressView, TaskRow, XAxis
 from api.util.clock import Clock

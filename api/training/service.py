@@ -22,7 +22,6 @@ from api.errors import Conflict, Finding, NoCheckpoint, TaskActive, TaskNotFinis
 from api.training.check import RequestChecker
 from api.training.details import TrainingDetails
 from api.training.intake import Intake
-from api.training.output.output import TrainingOutput
 from api.training.output.resume_points import (
     change_request,
     choose_checkpoint,
@@ -30,6 +29,7 @@ from api.training.output.resume_points import (
     note_resume,
     plan_resume,
 )
+from api.training.output.written import TrainingOutput
 from api.training.records.task_store import TaskStore
 from api.training.view_builders import show_findings
 from api.training.views import TaskDetails, Validation

@@ -8,13 +8,13 @@ from dataclasses import replace
 from api.domain.tasks.progress import LISTENING_STAGES, NO_PROGRESS
 from api.domain.tasks.training import StopRung, StopState, TaskStatus, TaskSummary
 from api.errors import Conflict, TaskNotStoppable
-from api.training.attempts.stopping import STOP_NOW_REQUESTED, STOP_REQUESTED, AttemptStopping, PendingStop
+from api.training.attempts.stop_delivery import STOP_NOW_REQUESTED, STOP_REQUESTED, AttemptStopping, PendingStop
 from api.training.attempts.watch.watch import AttemptWatch
 from api.training.details import TrainingDetails
 from api.training.output.exports import Exports
-from api.training.progress import ProgressAnswers
 from api.training.records.attempt_store import TaskStores
 from api.training.records.task_store import TaskStore
+from api.training.task_answers import ProgressAnswers
 from api.training.view_builders import show_stopped
 from api.training.views import StoppedTask
 from api.util.clock import Clock

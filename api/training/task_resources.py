@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from api.files.task_files import TaskStorage
 from api.training.intake import Intake
-from api.training.progress import ProgressAnswers
 from api.training.queue.dispatcher import Dispatcher
 from api.training.queue.quotas import Quotas
 from api.training.records.attempt_store import AttemptStore
 from api.training.records.task_store import TaskStore
 from api.training.stops import TaskStops
+from api.training.task_answers import ProgressAnswers
 from api.util.clock import Clock
 
 

@@ -18,7 +18,7 @@ from api.domain.tasks.task import TaskType
 from api.domain.tasks.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
 from api.errors import Finding
 from api.gpus.power.views import EnergyView
-from api.training.attempts.watch.progress import is_unobserved, with_training_time
+from api.training.attempts.watch.progress_reports import is_unobserved, with_training_time
 from api.training.output.export_order import ExportOrder
 from api.training.queue.forecast import Forecast
 from api.training.queue.scheduler import Pass

@@ -2,7 +2,7 @@
 
 import json
 
-from api.trainers.failures.catalog import chinese_texts
+from api.trainers.failures.known_causes import chinese_texts
 
 #: The file of the page that translates the service's messages.
 CHINESE = "locales/zh.json"

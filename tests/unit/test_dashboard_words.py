@@ -21,12 +21,12 @@ from api.domain.tasks.progress import Stage
 from api.domain.tasks.training import AttemptStatus, StopRung, TaskStatus
 from api.errors import ServiceError
 from api.gpus.health.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
-from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.base_models import CATALOG
 from api.trainers.diffusion_pipe.config.key_help import PATH_HELP
 from api.trainers.diffusion_pipe.installation import problems
 from api.trainers.diffusion_pipe.key_descriptions import describe_settings
 from api.trainers.diffusion_pipe.models.registry import MODELS, PRESETS
-from api.trainers.failures import catalog
+from api.trainers.failures import known_causes
 from api.util.http import validation
 from api.web.page_texts import CHINESE, add_chinese
 
@@ -182,7 +182,7 @@ def sentences() -> Iterator[tuple[str, str]]:
             yield from ((f"{said}_detail", detail), (f"{said}_remedy", remedy))
         else:
             assert file in TABLES
-    for known in catalog.CAUSES:
+    for known in known_causes.CAUSES:
         yield known.remedy_code, known.remedy
         if known.detail is not None:
             yield known.detail_code, f"{known.detail}: {{line}}"

@@ -51,7 +51,7 @@ SEAMS = {
 #: Each fake that implements only some methods of a class or interface.
 STAND_INS = {
     "tests.unit.alerts.idle.test_ends.FakeLibrary": "api.catalog.transfers.pushes.PushService",
-    "tests.unit.alerts.test_loop.FakeBoard": "api.alerts.facts.facts.FactTables",
+    "tests.unit.alerts.test_loop.FakeBoard": "api.alerts.facts.all_facts.FactTables",
     "tests.unit.catalog.registry.test_service.FakeTraining": "api.training.details.TrainingDetails",
     "tests.unit.system.test_system.FakeTrainings": "api.training.details.TrainingPages",
     "tests.unit.training.test_check.Trainer": "api.trainers.trainer.Trainer",

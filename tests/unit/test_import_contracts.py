@@ -28,7 +28,7 @@ FAULTS = {
         "from api.executors.log_files import LogFiles",
         "The packages above the executors use their interface only",
     ),
-    "gpus/slots.py": ("import pynvml", "NVML is used by the GPU source only"),
+    "gpus/gpu_reader.py": ("import pynvml", "NVML is used by the GPU source only"),
 }
 
 

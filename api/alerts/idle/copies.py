@@ -10,8 +10,8 @@ from api.errors import ArtifactNotFound
 from api.files.task_files import task_files
 from api.training.output.artifacts import OpenFile, open_artifact, saved_models
 from api.training.records.task_queries import ChosenModel
-from api.util.files.files import sync_directory
 from api.util.files.foreign_files import write_all
+from api.util.files.outside_files import sync_directory
 
 _CHUNK = 4 * 1024 * 1024
 

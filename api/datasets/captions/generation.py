@@ -29,7 +29,7 @@ from api.errors import FindingText, Invalid, Unavailable
 from api.jobs.kinds import CAPTION_KEY_VARIABLE, CAPTIONING
 from api.jobs.preprocessing.work import WorkItem
 from api.training.task_resources import TaskResources
-from api.util.files.files import read_secret_file
+from api.util.files.outside_files import read_secret_file
 from api.util.text.ids import new_task_id
 
 _LATEST = 50

@@ -38,7 +38,7 @@ from api.errors import (
 )
 from api.jobs.kinds import PREPROCESSING
 from api.jobs.preprocessing.work import WorkItem, key_of
-from api.training.progress import event_page
+from api.training.task_answers import event_page
 from api.training.task_resources import TaskResources
 from api.training.views import Deleted
 from api.util.extras import describe_missing

@@ -16,8 +16,8 @@ from typing import Any
 from api.access.readable_paths import ReadablePaths
 from api.datasets.materials import Locate
 from api.datasets.records.dataset_store import DatasetStore
-from api.datasets.registered.files import RegisteredFile, RegisteredFileStore
 from api.datasets.registered.hashing import UNREAD, DirectoryHashing
+from api.datasets.registered.known_files import RegisteredFile, RegisteredFileStore
 from api.datasets.registered.listing import EXAMPLES, compare, first_of, is_still, list_directory
 from api.datasets.service import DatasetService
 from api.datasets.views import DatasetDetails, DatasetRow

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.datasets.items.tree import FileTree, TreeFile, bytes_of_text, sort_files, stem_of
-from api.datasets.registered.files import RegisteredFile
+from api.datasets.registered.known_files import RegisteredFile
 from api.datasets.registered.listing import DirectoryListing, FileStamp, finding, is_media, is_text
 from api.domain.datasets.dataset import MAX_ITEMS, MAX_TEXT, EntryFinding, EntryProblem, ManifestItem
 from api.files.archives.limits import BadArchive

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from api.datasets.materials import CACHE
 from api.datasets.names import problem_of_path
-from api.datasets.registered.files import RegisteredFile
+from api.datasets.registered.known_files import RegisteredFile
 from api.domain.datasets.dataset import MAX_ITEMS, DirectoryWatch, EntryFinding, EntryProblem, WatchState
 from api.trainers.media import IGNORED_SUFFIXES, IMAGE_SUFFIXES, is_opened
 from api.util.files.foreign_trees import walk

@@ -16,7 +16,7 @@ from typing import IO
 
 import orjson
 
-from api.util.files.files import sync_directory
+from api.util.files.outside_files import sync_directory
 
 #: The version of the format. Later ones are rejected.
 FORMAT = 1

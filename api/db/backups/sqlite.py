@@ -9,7 +9,7 @@ from pathlib import Path
 
 from api.db.backups.file import BackupError
 from api.db.privacy import SQLITE_SUFFIXES
-from api.util.files.files import sync_directory
+from api.util.files.outside_files import sync_directory
 
 #: The timeout for a lock, in seconds.
 _LOCK_SECONDS = 60.0

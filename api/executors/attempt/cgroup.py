@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from .files import complain, read_file
+from .small_files import complain, read_file
 
 _PREFIX = "dpipe-"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")

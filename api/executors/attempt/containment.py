@@ -10,8 +10,8 @@ from collections.abc import Callable
 from api.util.files.foreign_files import ForeignFile, close, open_own, read, remove, write_all
 
 from .cgroup import Cgroup, find_cgroup, make_cgroup, own_cgroup
-from .files import complain
 from .processes import Tree, boot_id, is_alive
+from .small_files import complain
 
 SEEN_PROCESSES = "processes"
 MOST = 4096  #: entries; when exceeded, ended processes are omitted

@@ -23,8 +23,8 @@ from api.util.files.foreign_files import (
     write_all,
 )
 
-from .files import complain, retry_disk_errors, write_json
 from .processes import boot_id, read_stat
+from .small_files import complain, retry_disk_errors, write_json
 
 HEARTBEAT_SECONDS = 2.0  #: interval between updates of `heartbeat`
 LOCK_SECONDS = 2.0  #: the lock may stay held for a moment by a killed predecessor's child that has not executed yet

@@ -6,8 +6,8 @@ import time
 
 from api.util.files.foreign_files import ForeignFile, read, status_of
 
-from .files import identity_of, number, parse_json
 from .processes import boot_id, is_alive
+from .small_files import identity_of, number, parse_json
 
 
 def has_outcome(directory: str) -> bool:

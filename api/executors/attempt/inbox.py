@@ -8,8 +8,8 @@ import time
 
 from api.util.files.foreign_files import TROUBLE, status_of
 
-from .files import PATIENCE_SECONDS, complain, read_json, retry_disk_errors
 from .orders import DEFAULT_CHECKPOINT_SECONDS, DEFAULT_TERMINATE_SECONDS, LEAVE, MADE, Order
+from .small_files import PATIENCE_SECONDS, complain, read_json, retry_disk_errors
 
 
 class Inbox:

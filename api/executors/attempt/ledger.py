@@ -7,7 +7,7 @@ import struct
 
 from api.util.files.foreign_files import close, open_own, remove, write_all
 
-from .files import complain
+from .small_files import complain
 
 UNKNOWN = 2**63  #: the log's end if the log cannot be opened; nothing is derived from it
 

@@ -8,9 +8,9 @@ import time
 
 from api.util.files.foreign_files import close, make_directory, open_own, open_plain, remove, write_all
 
-from .files import truncate
 from .ledger import UNKNOWN, Ledger
 from .segments import LOG_LEVELS, TIME_RECORD, count_newlines, last_time, read_log, segment_starts
+from .small_files import truncate
 
 CHUNK = 128 * 1024  #: bytes taken from the output at a time
 TAIL_BYTES = 256 * 1024  #: read again by a supervisor that takes over

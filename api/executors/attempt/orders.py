@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .files import number
 from .run_as import RunAs
+from .small_files import number
 
 CHECKPOINT, TERMINATE, KILL = "checkpoint", "terminate", "kill"
 RUNGS = (CHECKPOINT, TERMINATE, KILL)  #: from soft to hard

@@ -20,10 +20,10 @@ from collections.abc import Iterator
 
 from api.util.files.foreign_files import close, is_gone, open_there, remove
 
-from .files import PATIENCE_PACE, PATIENCE_SECONDS, complain, retry_disk_errors
 from .ledger import UNKNOWN, Ledger
 from .log import CHUNK, LogWriter
 from .processes import is_alive
+from .small_files import PATIENCE_PACE, PATIENCE_SECONDS, complain, retry_disk_errors
 
 OUTPUT, PIPE = "output", "output.fifo"
 PIPE_BYTES = 256 * 1024  #: 64 such pipes stay below the kernel's limit per user

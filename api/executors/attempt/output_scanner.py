@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from .files import number
+from .small_files import number
 
 #: Bytes stored of an incomplete line. A phrase from sixty ranks together is shorter.
 MAX_PARTIAL_LINE = 2048

@@ -12,7 +12,7 @@ import os
 import resource
 from collections.abc import Iterator
 
-from .files import complain, read_file
+from .small_files import complain, read_file
 
 MARKER = "DPIPE_ATTEMPT_UID"  #: the environment variable
 

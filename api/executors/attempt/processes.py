@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 
 from .cgroup import Cgroup
-from .files import read_file
 from .process_marks import ProcessMark
+from .small_files import read_file
 
 SEARCH_SECONDS = 1.0  #: how long the trainer is searched for: a process shows its environment late after exec
 WHOLE_RANGE = 4096  #: the most new pids that are checked one by one; beyond that all processes are listed

@@ -14,9 +14,9 @@ import time
 
 from api.util.files.foreign_files import close, open_directory, open_there
 
-from .files import complain, number
 from .process_marks import hash_of
 from .processes import read_stat
+from .small_files import complain, number
 
 #: The range of task groups: above those that systems and directory services assign to people, below 2^31.
 FIRST_GROUP, GROUPS = 2_000_300_000, 2**27

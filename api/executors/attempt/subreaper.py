@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from .files import complain
+from .small_files import complain
 
 PR_SET_CHILD_SUBREAPER = 36
 IN_MODIFY, IN_MOVED_TO = 0x2, 0x80

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 
 from .directory import AttemptDirectory
-from .files import complain, identity_of, number, read_json
 from .processes import Tree
-from .stopping import KILL_SECONDS
+from .small_files import complain, identity_of, number, read_json
+from .stop_rungs import KILL_SECONDS
 
 YIELD_SECONDS = 10.0
 

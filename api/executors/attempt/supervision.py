@@ -11,7 +11,6 @@ from api.util.files.foreign_files import put_aside
 from .containment import BIRTH_SECONDS, Containment
 from .directory import AttemptDirectory, Superseded, own_identity
 from .ended import RunningTime, has_ended, has_outcome
-from .files import complain, error_fields, exit_status_of, identity_of, number, read_json, retry_disk_errors
 from .inbox import Inbox
 from .ledger import Ledger
 from .log import CHUNK, LogWriter
@@ -19,8 +18,9 @@ from .orders import Spec
 from .output import OutputFile, OutputPipe, drain, find_output, make_output
 from .output_scanner import OutputScanner
 from .processes import Tree, boot_id, is_alive, pid_namespace, reap
+from .small_files import complain, error_fields, exit_status_of, identity_of, number, read_json, retry_disk_errors
 from .spawning import spawn
-from .stopping import Stopping
+from .stop_rungs import Stopping
 from .superseded import give_way
 
 #: Exit codes of the supervisor itself; 1 is a crash.

@@ -15,7 +15,7 @@ import sys
 import time
 
 from api.executors import supervisor
-from api.executors.attempt.files import read_json, write_json
+from api.executors.attempt.small_files import read_json, write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import httpx
 from api.executors.executor import EngineUnavailable
 from api.executors.slurm.jobs import Job, parse_job, parse_state
 from api.executors.slurm.nodes import NodeReport, parse_node
-from api.util.files.files import SecretFile, read_secret_file
+from api.util.files.outside_files import SecretFile, read_secret_file
 from api.util.http.bounded_answers import AnswerTooLong, TimedTransport, read_parts
 from api.util.text.json_lists import read_object
 from api.util.text.terminal_text import show

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from api.executors.attempt.directory import AttemptDirectory
-from api.executors.attempt.files import read_json
+from api.executors.attempt.small_files import read_json
 from api.executors.executor import AttemptRef, Observation
 from api.executors.slurm.jobs import Job
 from api.executors.slurm.notes import JobNote, has_no_output

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from api.domain.reason import Reason
-from api.executors.attempt.files import write_json
 from api.executors.attempt.orders import LEAVE
+from api.executors.attempt.small_files import write_json
 from api.executors.executor import (
     AttemptRef,
     EngineUnavailable,

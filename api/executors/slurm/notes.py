@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from api.executors.attempt.files import parse_json, write_json
+from api.executors.attempt.small_files import parse_json, write_json
 from api.util.files.foreign_files import ForeignFile, read
 
 #: The file that marks an attempt as Slurm's and contains its job's number.

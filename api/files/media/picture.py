@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from api.domain.datasets.media import VIDEO_OPTIONS, Recipe
-from api.files.media.files import open_plain
 from api.files.media.frames import decode_frames
+from api.files.media.opening import open_plain
 from api.files.media.probe import IMAGE_FORMATS
 
 _QUALITY = 82  #: JPEG quality of a thumbnail: 10 KB at 256 pixels

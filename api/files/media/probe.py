@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from api.domain.datasets.dataset import MediaFacts, MediaKind
 from api.domain.datasets.media import MAX_PIXELS, VIDEO_OPTIONS, MediaProbe, MediaProblem
-from api.files.media.files import ContentChanged, NotPlain, open_plain
+from api.files.media.opening import ContentChanged, NotPlain, open_plain
 from api.files.media.perceptual import hash_of
 
 #: Accepted image formats. Pillow knows more, and runs external programs for some.

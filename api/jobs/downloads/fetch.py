@@ -21,7 +21,7 @@ from api.jobs.downloads.answers import Patience, judge_answer, wait
 from api.jobs.downloads.http import LEAST_SPEED, SLOW_SECONDS, private_address
 from api.jobs.downloads.request import path_below
 from api.jobs.errors import JobFailed, stop_if
-from api.util.files.files import sync_directory
+from api.util.files.outside_files import sync_directory
 from api.util.http.addresses import PrivateAddress
 
 #: Readable for the group, because trainers may run as another user.

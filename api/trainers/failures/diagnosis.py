@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from api.domain.reason import Reason
 from api.domain.tasks.cause import Cause, CauseCode
-from api.trainers.failures.catalog import CONSEQUENCES, ORIGINS, TRAINER_ERRORS
 from api.trainers.failures.endings import (
     NAN_IN_A_ROW,
     exited_with_zero,
@@ -18,6 +17,7 @@ from api.trainers.failures.endings import (
 )
 from api.trainers.failures.hints import BY_PLACE, READ_TRACEBACK, hint_for
 from api.trainers.failures.known_cause import KnownCause
+from api.trainers.failures.known_causes import CONSEQUENCES, ORIGINS, TRAINER_ERRORS
 from api.trainers.failures.stages import TrainerStage, last_stage
 from api.trainers.protocol.error_lines import LINE_LIMIT, RANK, TRACEBACK_LIMIT, WHAT, ErrorLine, find_errors, is_empty
 from api.trainers.trainer import Ending

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise, takewhile
 
 from api.domain.reason import Reason
-from api.trainers.failures.catalog import TRAINER_ERRORS
+from api.trainers.failures.known_causes import TRAINER_ERRORS
 from api.trainers.failures.patterns import CUT_OFF, DAMAGED, NO_HEADER, NO_KERNELS
 from api.trainers.protocol.error_lines import LINE_LIMIT
 from api.trainers.protocol.phrases import RESUMING

@@ -26,7 +26,7 @@ from api.training.attempts.outcomes import (
 )
 from api.training.attempts.rehearsal_result import summarise
 from api.training.attempts.task_results import TaskResultRecorder
-from api.training.attempts.watch.progress import reached, show_ended
+from api.training.attempts.watch.progress_reports import reached, show_ended
 from api.training.attempts.watch.watch import AttemptWatch
 from api.training.records.attempt_store import Finish, TaskStores
 from api.util.clock import Clock

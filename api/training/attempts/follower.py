@@ -6,7 +6,7 @@ from api.domain.tasks.training import Attempt, AttemptStatus, TaskStatus, TaskSu
 from api.executors.executor import AttemptRef, Observation, Phase
 from api.training.attempts.checks import AttemptChecks
 from api.training.attempts.ending import AttemptEnding
-from api.training.attempts.stopping import AttemptStopping
+from api.training.attempts.stop_delivery import AttemptStopping
 from api.training.attempts.watch.watches import Watches
 from api.training.records.attempt_store import TaskStores
 from api.util.clock import Clock

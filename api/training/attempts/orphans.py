@@ -27,8 +27,8 @@ from api.gpus.health.events import GPUEvents
 from api.gpus.health.judgement import DRAINING_SECONDS
 from api.gpus.offers import is_clear
 from api.gpus.service import GPUService
-from api.training.attempts.stopping import AttemptStopping
-from api.training.output.output import TrainingOutput
+from api.training.attempts.stop_delivery import AttemptStopping
+from api.training.output.written import TrainingOutput
 from api.training.records.orphan_store import FoundAttempt, OrphanStore
 from api.util.clock import Clock
 from api.util.files.foreign_trees import list_names

@@ -16,7 +16,7 @@ from api.executors.executor import AttemptRef, Observation, Phase
 from api.training.attempts.draining import GPUDraining
 from api.training.attempts.follower import AttemptFollower
 from api.training.attempts.starter import AttemptStarter
-from api.training.attempts.stopping import AttemptStopping
+from api.training.attempts.stop_delivery import AttemptStopping
 from api.training.attempts.watch.watch import SAVE_SECONDS, AttemptWatch
 from api.training.attempts.watch.watches import Watches
 from api.training.records.attempt_store import AttemptStore, ObservedAttempts

@@ -7,7 +7,7 @@ from api.db.leadership import Leaders
 from api.domain.reason import Reason
 from api.domain.tasks.training import Attempt
 from api.nodes.server_identity import name_scope
-from api.training.attempts.watch.progress import is_unobserved, unobserved_warning
+from api.training.attempts.watch.progress_reports import is_unobserved, unobserved_warning
 from api.training.records.attempt_store import ObservedAttempts
 from api.training.records.task_store import TaskStore
 from api.util.clock import Clock

@@ -27,8 +27,8 @@ from api.training.comparison.views import (
 )
 from api.training.output.artifacts import saved_at
 from api.training.output.model_downloads import base_path_of
-from api.training.progress import ProgressAnswers
 from api.training.records.attempt_store import AttemptStore
+from api.training.task_answers import ProgressAnswers
 from api.training.view_builders import show_progress_of
 from api.training.views import TaskProgressView
 from api.util.clock import Clock

@@ -28,9 +28,9 @@ from api.jobs.exports.request import ExportRequest
 from api.trainers.trainer import SupportsExport
 from api.training.output.export_order import ExportMethod, ExportOrder
 from api.training.output.follow_up_tasks import FollowUpTasks
-from api.training.output.output import TrainingOutput
 from api.training.output.resume_points import last_complete
 from api.training.output.trainer_exports import TrainerExports
+from api.training.output.written import TrainingOutput
 from api.training.queue.dispatcher import Dispatcher
 from api.training.records.task_store import TaskStore
 from api.training.views import CheckpointList, ExportView

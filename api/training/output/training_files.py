@@ -22,8 +22,8 @@ from api.training.output.artifacts import OpenFile, list_artifacts, open_artifac
 from api.training.output.export_order import ExportOrder
 from api.training.output.exports import Exports
 from api.training.output.model_downloads import deliver
-from api.training.output.output import TrainingOutput
 from api.training.output.resume_points import require_unneeded
+from api.training.output.written import TrainingOutput
 from api.training.records.task_store import TaskStore
 from api.training.views import Artifact, CheckpointList, Deleted, DeletedCheckpoint
 from api.util.clock import Clock

@@ -17,8 +17,8 @@ from api.executors.executor import AttemptRef, Executor
 from api.files.task_files import TaskFiles
 from api.gpus.service import GPUService
 from api.training.attempts.checkpoint_copy import COPIED_RUN
-from api.training.output.output import TrainingOutput
 from api.training.output.resume_points import last_complete
+from api.training.output.written import TrainingOutput
 from api.training.queue.quotas import Quotas
 from api.training.records.attempt_store import AttemptStore, NewAttempt
 from api.training.records.usage_store import Bound, OverQuota

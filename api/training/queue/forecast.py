@@ -14,7 +14,7 @@ from api.domain.tasks.training import TaskFilter, TaskStatus, TaskSummary
 from api.domain.tasks.usage import Account, Owner
 from api.gpus.offers import list_offers
 from api.gpus.service import GPUService
-from api.training.attempts.watch.progress import is_unobserved
+from api.training.attempts.watch.progress_reports import is_unobserved
 from api.training.queue.closures import Closures
 from api.training.queue.fair_share import in_fair_order
 from api.training.queue.quotas import Quotas

@@ -18,8 +18,8 @@ from api.training.queue.closures import Closures, ReadClosures, close
 from api.training.queue.fair_share import NOT_SHARED
 from api.training.queue.quotas import Quotas
 from api.training.queue.scheduler import Pass, PassContext, plan_pass
+from api.training.queue.slots import TRANSFERS, RunningTasks, SlotLimits
 from api.training.records.attempt_store import TaskStores
-from api.training.slots import TRANSFERS, RunningTasks, SlotLimits
 from api.util.clock import Clock
 
 _Wait = tuple[str, float]  # a task id and its earliest start

@@ -24,6 +24,7 @@ from api.training.queue.quota_reasons import (
     reserved_for_own,
     waits_for_own,
 )
+from api.training.queue.slots import RunningTasks, SlotLimits, open_slots
 from api.training.queue.supply import Supply
 from api.training.queue.waiting_messages import (
     JUST_QUEUED,
@@ -35,7 +36,6 @@ from api.training.queue.waiting_messages import (
     preempted,
     starts_later,
 )
-from api.training.slots import RunningTasks, SlotLimits, open_slots
 
 #: References, MB of memory, and nodes.
 _Demand = tuple[tuple[int | str, ...], int, frozenset[str] | None]

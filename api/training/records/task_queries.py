@@ -38,8 +38,8 @@ from api.domain.tasks.task import TaskType
 from api.domain.tasks.training import TaskEvent, TaskFilter, TaskStatus, TaskSummary, TrainingTask, in_queue_order
 from api.domain.tasks.usage import Owner
 from api.errors import TaskNotFound
+from api.training.queue.slots import TRANSFERS, RunningTasks, RunningTransfer
 from api.training.records.event_store import list_events
-from api.training.slots import TRANSFERS, RunningTasks, RunningTransfer
 from api.util.batches import in_batches
 
 #: Number of cached statements. Building one takes longer than executing it, and an open page repeats its queries every

@@ -22,8 +22,8 @@ from api.jobs.exports.request import MARK
 from api.trainers.protocol.checkpoints import SAVED_MODEL
 from api.trainers.trainer import Trainer
 from api.training.output.artifacts import saved_at
-from api.training.output.output import TrainingOutput
 from api.training.output.resume_points import last_complete
+from api.training.output.written import TrainingOutput
 from api.training.retention.store import RetentionFacts, RetentionStore
 from api.training.retention.views import (
     AppliedRetention,

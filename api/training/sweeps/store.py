@@ -16,7 +16,7 @@ from api.domain.reason import Reason
 from api.domain.tasks.sweep import EarlyStop, StoredSweep, Variation
 from api.domain.tasks.training import UNFINISHED, NewTask, StopState, TaskStatus
 from api.errors import SweepNotFound
-from api.training.attempts.stopping import STOP_REQUESTED
+from api.training.attempts.stop_delivery import STOP_REQUESTED
 from api.training.records.moves import request_task_stop
 from api.training.records.task_queries import find_summary
 from api.training.records.task_store import insert_task

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from api.executors.attempt.files import write_json
+from api.executors.attempt.small_files import write_json
 from api.executors.executor import Phase
 from api.executors.local import LocalExecutor
 from tests.e2e.server import until

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from api.domain.tasks.training import StopRung
-from api.executors.attempt.files import write_json
 from api.executors.attempt.processes import read_stat
+from api.executors.attempt.small_files import write_json
 from api.executors.executor import Phase
 from tests.e2e.server import until
 from tests.e2e.supervisor.attempts import PATIENCE, Attempt, Attempts, fill, zombies_of

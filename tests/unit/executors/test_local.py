@@ -10,9 +10,9 @@ import pytest
 
 from api.domain.tasks.task import ProcessIdentity
 from api.executors import local
-from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.output import PIPE
 from api.executors.attempt.processes import boot_id, read_stat
+from api.executors.attempt.small_files import read_json, write_json
 from api.executors.executor import AttemptRef, Phase, StopOrder
 from api.executors.local import HeldPipes, LocalExecutor
 from api.executors.process_survey import Survey, is_held_open

@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 from api.executors.fake import FakeExecutor, outcome
-from api.training.progress import LostOutput
+from api.training.task_answers import LostOutput
 from tests.unit.trainings import TrainingMachine
 
 

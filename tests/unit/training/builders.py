@@ -13,7 +13,7 @@ from api.trainers.trainer import Trainer
 from api.training.capacity_check import CapacityCheck
 from api.training.check import OptionsCheck, RequestChecker
 from api.training.intake import preview
-from api.training.output.output import TrainingOutput
+from api.training.output.written import TrainingOutput
 from tests.unit.builders import NOW, uuid_of
 
 

@@ -5,7 +5,7 @@ from api.domain.reason import Reason
 from api.domain.tasks.progress import NO_PROGRESS, Progress, ProgressReport
 from api.domain.tasks.training import Attempt, AttemptStatus, StopRung, TaskStatus
 from api.executors.fake import outcome
-from api.training.attempts.watch.progress import show_progress, unobserved_warning
+from api.training.attempts.watch.progress_reports import show_progress, unobserved_warning
 from api.training.queue.forecast import Forecast
 from api.training.view_builders import Waiting, show_attempt, show_progress_of, show_row, show_stopped, with_time
 from tests.unit.builders import NOW

@@ -6,8 +6,8 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
-from api.util.files.files import open_regular
 from api.util.files.foreign_files import read
+from api.util.files.outside_files import open_regular
 
 #: Most bytes of a source file. The parser needs a hundred times as much memory, and blocks other threads.
 _MAX_SOURCE_BYTES = 1024 * 1024

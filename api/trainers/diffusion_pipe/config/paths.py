@@ -14,7 +14,7 @@ from api.files.weights.header import Header, Unsound, read_header
 from api.files.weights.shards import is_shard
 from api.trainers.diffusion_pipe.config.findings import Findings
 from api.trainers.diffusion_pipe.models.description import PathKind
-from api.util.files.files import open_regular
+from api.util.files.outside_files import open_regular
 
 #: Most directory entries that are read in search of weights.
 _MAX_ENTRIES = 10_000

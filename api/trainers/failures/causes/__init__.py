@@ -1,1 +1,1 @@
-"""The known causes of failures, one module per subject. `failures/catalog.py` collects them."""
+"""The known causes of failures, one module per subject. `failures/known_causes.py` collects them."""

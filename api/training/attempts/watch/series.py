@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from api.domain.tasks.progress import Point
 from api.domain.tasks.training import Attempt
-from api.training.attempts.watch.progress import step_of
+from api.training.attempts.watch.progress_reports import step_of
 from api.util.files.foreign_files import OWN_LEVELS, make_directory, open_own
 from api.util.files.foreign_trees import list_names
 

@@ -16,7 +16,7 @@ from api.domain.tasks.training import Attempt, Checkpoint, TrainingTask
 from api.executors.executor import AttemptRef, Executor, StopOrder
 from api.files.task_files import write_private
 from api.trainers.trainer import ProgressReader, Trainer
-from api.training.attempts.watch.progress import show_progress
+from api.training.attempts.watch.progress_reports import show_progress
 from api.training.attempts.watch.series import append_points
 from api.training.attempts.watch.updates import TrainingNews
 from api.training.output.resume_points import find_resume_point

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from api.domain.tasks.training import Attempt, TaskSummary
 from api.executors.executor import AttemptRef, Executor, Observation
 from api.trainers.trainer import Trainer
-from api.training.attempts.watch.progress import is_unobserved, unobserved_warning
+from api.training.attempts.watch.progress_reports import is_unobserved, unobserved_warning
 from api.training.attempts.watch.updates import TrainingNews
 from api.training.attempts.watch.watch import AttemptWatch
 from api.training.records.task_store import TaskStore

@@ -10,7 +10,7 @@ from api.catalog.base_models.examination import WeightsExaminer
 from api.catalog.base_models.service import CatalogService
 from api.errors import Invalid, ModelNotFound, PresetNotFound, WeightsNotFound
 from api.files.weights.scan import LocalModels
-from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.base_models import CATALOG
 from api.trainers.diffusion_pipe.models.registry import PRESETS
 from tests.unit.access.locations import paths_of
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in

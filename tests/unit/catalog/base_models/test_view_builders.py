@@ -4,7 +4,7 @@ from api.catalog.base_models.preset_requests import model_table
 from api.catalog.base_models.view_builders import view_model, view_weights
 from api.domain.models.base_model import FoundDirectory, Medium
 from api.domain.models.weights import AdapterFacts, AdapterKind, FileForm, WeightsFacts
-from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.base_models import CATALOG
 from tests.unit.catalog.builders import file, local
 
 

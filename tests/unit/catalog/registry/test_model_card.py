@@ -7,7 +7,7 @@ import pytest
 from api.catalog.registry.model_card import CardFacts, CardSample, write_card
 from api.catalog.registry.models import ModelVersion, RegisteredModel
 from api.jobs.pushes.request import CARD_MARK
-from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.base_models import CATALOG
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 FORMAT = {"kind": "lora", "rank": 32, "dtype": "BF16", "parameters": 1_000_000, "base_model": "flux", "readers": []}

@@ -5,7 +5,7 @@ import pytest
 
 from api.catalog.transfers.download_request import DownloadOrder, DownloadRules, make_request
 from api.errors import Invalid, ModelNotFound, PicklesRefused
-from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.base_models import CATALOG
 
 RULES = DownloadRules(Path("/models"), "https://hub", (), False, 0)
 

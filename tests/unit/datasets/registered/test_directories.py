@@ -11,7 +11,7 @@ from api.datasets.materials import DatasetDirectories
 from api.datasets.registered import directories as registered_directories
 from api.datasets.registered import hashing as directory_hashing
 from api.datasets.registered.directories import RegisteredDirectories
-from api.datasets.registered.files import RegisteredFileStore
+from api.datasets.registered.known_files import RegisteredFileStore
 from api.datasets.versions.references import DatasetReferences
 from api.domain.access.principal import Permission
 from api.domain.datasets.dataset import EntryProblem, ItemFilter, WatchState

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from api.datasets.registered import hashing as directory_hashing
-from api.datasets.registered.files import RegisteredFile
 from api.datasets.registered.hashing import UNREAD, DirectoryHashing
+from api.datasets.registered.known_files import RegisteredFile
 from api.datasets.registered.listing import list_directory
 from api.domain.datasets.dataset import EntryProblem
 from api.files.archives.limits import BadArchive

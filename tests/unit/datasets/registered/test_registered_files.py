@@ -1,4 +1,4 @@
-from api.datasets.registered.files import RegisteredFile, RegisteredFileStore
+from api.datasets.registered.known_files import RegisteredFile, RegisteredFileStore
 from api.db.database import Database
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from api.executors.attempt import directory as directory_module
 from api.executors.attempt.directory import HEARTBEAT_SECONDS, AttemptDirectory
-from api.executors.attempt.files import read_json
+from api.executors.attempt.small_files import read_json
 from api.util.files.foreign_files import read
 from tests.faults import Faults
 from tests.unit.util.foreign import Plant, each_plant

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from api.executors.attempt.ended import has_ended, has_outcome
-from api.executors.attempt.files import write_json
 from api.executors.attempt.processes import boot_id, read_stat
+from api.executors.attempt.small_files import write_json
 
 
 def myself() -> dict[str, object]:

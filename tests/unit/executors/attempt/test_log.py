@@ -42,7 +42,7 @@ class Disk:
         self.capacity = 0  # bytes that still fit
         self._pwrite, self._splice = os.pwrite, os.splice
         monkeypatch.setattr(log_module.os, "pwrite", self.pwrite)
-        monkeypatch.setattr("api.executors.attempt.files.os.pwrite", self.pwrite)
+        monkeypatch.setattr("api.executors.attempt.small_files.os.pwrite", self.pwrite)
         monkeypatch.setattr(log_module.os, "splice", self.splice)
 
     def _space(self, wanted: int) -> int:

@@ -7,7 +7,7 @@ import pytest
 from api.domain.tasks.training import StopState, TaskStatus
 from api.errors import DatabaseUnavailable, StorageFull
 from api.files.disk import DiskReserve
-from api.training.attempts.stopping import STOP_REQUESTED, AttemptStopping, PendingStop, StopTimes
+from api.training.attempts.stop_delivery import STOP_REQUESTED, AttemptStopping, PendingStop, StopTimes
 from tests.unit.trainings import TrainingMachine
 
 FULL = StorageFull("The disk of the database is full.")

@@ -26,16 +26,16 @@ from api.trainers.toy.trainer import Toy
 from api.training.attempts.outcomes import LONGEST_WAIT
 from api.training.check import MASK, RequestChecker
 from api.training.intake import preview
-from api.training.output.output import TrainingOutput
+from api.training.output.written import TrainingOutput
 from api.training.queue.claims import AttemptClaims
 from api.training.queue.closures import Closures
 from api.training.queue.dispatcher import DECISION_SECONDS, Dispatcher, WaitingReasons
 from api.training.queue.planner import PassPlanner, PlacementRules, RetryWaits
 from api.training.queue.scheduler import Pass
+from api.training.queue.slots import SlotLimits
 from api.training.records.attempt_store import AttemptStore, TaskStores
 from api.training.records.task_store import TaskStore
 from api.training.schedule.store import ScheduleStore
-from api.training.slots import SlotLimits
 from api.util.clock import FakeClock
 from api.util.measures import queue_waits
 from tests.unit.observed import observed

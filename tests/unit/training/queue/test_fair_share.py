@@ -13,7 +13,7 @@ from api.domain.tasks.training import TaskSummary
 from api.domain.tasks.usage import DAY_SECONDS, Account, Owner
 from api.training.queue.fair_share import ASSUMED_SECONDS, FairQueue, in_fair_order
 from api.training.queue.scheduler import Pass, PassContext, plan_pass
-from api.training.slots import RunningTasks, SlotLimits
+from api.training.queue.slots import RunningTasks, SlotLimits
 from tests.unit.builders import NOW
 from tests.unit.training.builders import held, offer, task
 

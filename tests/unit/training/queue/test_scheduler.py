@@ -12,7 +12,7 @@ from api.domain.reason import Reason
 from api.domain.tasks.task import TaskType
 from api.domain.tasks.training import TaskSummary
 from api.training.queue.scheduler import Pass, PassContext, gc_paused, plan_pass
-from api.training.slots import RunningTasks, RunningTransfer, SlotLimits
+from api.training.queue.slots import RunningTasks, RunningTransfer, SlotLimits
 from tests.unit.builders import NOW, uuid_of
 from tests.unit.training.builders import held, offer, task
 

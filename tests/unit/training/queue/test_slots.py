@@ -5,7 +5,7 @@ import pytest
 from api.domain.reason import Reason
 from api.domain.tasks.task import TaskType
 from api.domain.tasks.training import TaskSummary
-from api.training.slots import RunningTasks, RunningTransfer, SlotLimits, open_slots
+from api.training.queue.slots import RunningTasks, RunningTransfer, SlotLimits, open_slots
 from tests.unit.training.builders import task
 
 RULES = SlotLimits(2, 3, "https://hub.example")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from api.util.files.files import MOST_BYTES, open_regular, read_secret_file, sync_directory
+from api.util.files.outside_files import MOST_BYTES, open_regular, read_secret_file, sync_directory
 
 
 def test_regular_file_is_opened_also_through_a_link(tmp_path: Path):

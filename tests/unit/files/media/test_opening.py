@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from api.files.media.files import NotPlain, open_plain
+from api.files.media.opening import NotPlain, open_plain
 
 
 def test_regular_file_is_opened(tmp_path: Path):

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.executors.attempt import files
-from api.executors.attempt.files import (
+from api.executors.attempt import small_files
+from api.executors.attempt.small_files import (
     complain,
     exit_status_of,
     identity_of,
@@ -64,8 +64,8 @@ def test_exit_status_must_be_a_possible_wait_status(given: Any, expected: int | 
 
 def test_disk_errors_are_retried_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now, requests = [0.0], []
-    monkeypatch.setattr(files.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(files.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(small_files.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(small_files.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
 
     def look(error: OSError, times: int) -> str:
         requests.append(1)

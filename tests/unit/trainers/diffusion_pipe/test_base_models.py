@@ -6,7 +6,7 @@ import pytest
 
 from api.domain.models.base_model import ComponentNeed
 from api.domain.models.weights import Quantisation
-from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.base_models import CATALOG
 from api.trainers.diffusion_pipe.models.description import PathKind
 from api.trainers.diffusion_pipe.models.registry import MODELS
 from api.trainers.diffusion_pipe.models.slots import slots_of

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from api.util.files.foreign_files import TROUBLE, put_empty
 
-from .files import PATIENCE_SECONDS, complain, number
 from .orders import CHECKPOINT, KILL, MADE, RUNGS, TERMINATE, Order
 from .processes import Stat, Tree, has_children
+from .small_files import PATIENCE_SECONDS, complain, number
 
 CHORE_SECONDS = 0.4
 HASTE_SECONDS = 0.1  #: interval between checks of processes that outlive the main process

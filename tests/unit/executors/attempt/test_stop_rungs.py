@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from api.executors.attempt import stopping as stopping_module
+from api.executors.attempt import stop_rungs
 from api.executors.attempt.orders import CHECKPOINT, TERMINATE, Order
 from api.executors.attempt.processes import Tree
-from api.executors.attempt.stopping import Stopping
+from api.executors.attempt.stop_rungs import Stopping
 from tests.faults import Faults
 
 
@@ -35,7 +35,7 @@ def test_temporarily_refused_signal_file_still_allows_a_checkpoint(
 def test_permanently_refused_signal_file_is_followed_by_sigterm(
     stopping: Stopping, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stopping_module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(stop_rungs, "PATIENCE_SECONDS", 0.0)
     faults.strike("rename", "/save_quit")
     stopping.take(Order(str(tmp_path / "save_quit"), 60.0, 5.0))
     assert stopping.rung == TERMINATE
@@ -63,7 +63,7 @@ def test_processes_outlive_a_finished_training_only_briefly(
     monkeypatch: pytest.MonkeyPatch, is_finished: bool, seconds: float
 ) -> None:
     now, left = [100.0], Leftover()
-    monkeypatch.setattr(stopping_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(stop_rungs.time, "monotonic", lambda: now[0])
     tree: Any = left
     stopping = Stopping(tree, 5.0, lambda: None)
     if is_finished:

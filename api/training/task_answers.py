@@ -7,7 +7,7 @@ from api.domain.tasks.progress import ProgressReport
 from api.domain.tasks.training import Attempt, TaskEvent, TaskSummary
 from api.executors.executor import AttemptRef, Executor
 from api.files.task_files import task_files
-from api.training.attempts.stopping import AttemptStopping
+from api.training.attempts.stop_delivery import AttemptStopping
 from api.training.attempts.watch.watches import Watches
 from api.training.queue.dispatcher import Dispatcher
 from api.training.queue.forecast import QueueForecast

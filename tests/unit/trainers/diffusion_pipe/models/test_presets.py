@@ -9,7 +9,7 @@ import pytest
 from api.catalog.base_models.preset_requests import find_variant, make_request
 from api.domain.models.base_model import ComponentNeed, LocalWeights, Preset
 from api.domain.tasks.training import GPURequest, TrainingRequest
-from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from api.trainers.diffusion_pipe.base_models import CATALOG
 from api.trainers.diffusion_pipe.models.registry import MODELS, PRESETS
 from api.trainers.environment import check_env
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in

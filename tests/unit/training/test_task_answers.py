@@ -6,8 +6,8 @@ from api.db.database import Database
 from api.domain.tasks.task import ProcessIdentity, TaskType
 from api.domain.tasks.training import NewTask
 from api.errors import DatabaseUnavailable, TaskNotFound
-from api.training.progress import ProgressAnswers, event_page
 from api.training.records.task_store import TaskStore
+from api.training.task_answers import ProgressAnswers, event_page
 from api.util.http.pagination import PageRequest
 from tests.unit.trainings import TOY, TrainingMachine, steps
 

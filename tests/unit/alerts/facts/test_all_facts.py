@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from api.alerts.evaluation import FactTable
-from api.alerts.facts.facts import REPORTED_SCOPES, FactSources, FactTables, People, ReportingMachines
+from api.alerts.facts.all_facts import REPORTED_SCOPES, FactSources, FactTables, People, ReportingMachines
 from api.alerts.facts.gpu_facts import GPUFacts
 from api.alerts.facts.site_facts import NodeFacts
 from api.alerts.loop import AlertLoop, Section

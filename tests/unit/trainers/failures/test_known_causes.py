@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.trainers.failures.catalog import CAUSES
 from api.trainers.failures.hints import annotate
 from api.trainers.failures.known_cause import KnownCause
+from api.trainers.failures.known_causes import CAUSES
 from tests.unit.trainers.failures.builders import TRACEBACK, codes_of, diagnose
 
 EXAMPLES = [(known, example) for known in CAUSES for example in known.examples]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from api.domain.tasks.progress import NO_PROGRESS, MetricsView, Progress, ProgressReport, ProgressView, SpeedView, Stage
 from api.domain.tasks.training import Attempt, AttemptStatus
-from api.training.attempts.watch.progress import reached, show_ended, show_progress
+from api.training.attempts.watch.progress_reports import reached, show_ended, show_progress
 from tests.unit.builders import NOW
 
 ATTEMPT = Attempt("t.1", "t", 1, AttemptStatus.RUNNING, "token", "here", "/d", (), (), None, NOW, NOW)

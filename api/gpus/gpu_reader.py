@@ -1,4 +1,4 @@
-"""Read one slot of the source, and decide which readings are due."""
+"""Read one GPU of the source, and decide which readings are due."""
 
 import logging
 from dataclasses import replace
@@ -25,8 +25,8 @@ _EARLY = 0.5
 MEMORY_MOVED_MB = 64
 
 
-class GPUSlot:
-    """Reads one slot, in a dedicated thread. `latest` is replaced as a whole."""
+class GPUReader:
+    """Reads one GPU, in a dedicated thread. `latest` is replaced as a whole."""
 
     def __init__(self, number: int, source: GPUSource, clock: Clock, limits: WantedLimits | None = None) -> None:
         self.number = number
