@@ -90,7 +90,10 @@ class _Walk:
         """Verify the next rows. Both ends of the chain are read in the same transaction."""
         head = read_head(connection)
         if head is None:
-            self._end_without_head(connection)
+            self.is_over = True
+            first = connection.scalar(select(func.min(audit.c.id)))
+            if first is not None or self._position is not None:
+                self._break(first or 1, Reason.of("the record of the chain's ends is missing", "audit_headless"))
             return
         if self._first_id is None or (self._position or 0) + 1 < head.first_id:
             # At the beginning, or the rows up to here were pruned meanwhile.
@@ -137,12 +140,6 @@ class _Walk:
         self.is_over = True
         if self._problem is None and (self._position, self._hash) != (head.last_id, head.last_hash):
             self._break(head.last_id, _ends(self._position, head.last_id))
-
-    def _end_without_head(self, connection: Connection) -> None:
-        self.is_over = True
-        first = connection.scalar(select(func.min(audit.c.id)))
-        if first is not None or self._position is not None:
-            self._break(first or 1, Reason.of("the record of the chain's ends is missing", "audit_headless"))
 
     def _break(self, bad_id: int, problem: Reason) -> None:
         self.is_over, self._bad_id, self._problem = True, bad_id, problem

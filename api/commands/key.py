@@ -83,7 +83,12 @@ def run_key_command(argv: Sequence[str]) -> int:
     options, settings = _parser().parse_known_args(argv)
     try:
         if options.action == "file":
-            return _write_file(options.path)
+            write_key_file(options.path, new_key()[1])
+            print(
+                f"{options.path} contains a new key. Start the service with ADMIN_KEY_FILE={options.path.absolute()}",
+                file=sys.stderr,
+            )
+            return 0
         config = read_config(argv=settings)
         note = RequestNote(datetime.now(UTC), OPERATOR.actor, f"key {options.action}", is_change=True)
         with open_keys(config, makes_database=options.action == "new") as (access, database), noting(note):
@@ -91,7 +96,9 @@ def run_key_command(argv: Sequence[str]) -> int:
                 return _make(access, database, options)
             if options.action == "list":
                 return _list(access, options)
-            return _revoke(access, options)
+            key = access.revoke(options.key_id, OPERATOR, force=options.force)
+            print(f"{key.key_id} of {key.user_id} is revoked.")
+            return 0
     except (ConfigError, DatabaseError) as error:
         return refuse(error, 2, " key")
     except ServiceError as error:
@@ -139,18 +146,6 @@ def _list(access: AccessService, options: argparse.Namespace) -> int:
 def _row(key: KeyView) -> tuple[str, ...]:
     times = ("never" if time is None else f"{time:%Y-%m-%d %H:%M}" for time in (key.expires_at, key.last_used_at))
     return (key.key_id, key.user_id, key.name, key.role or "individual", key.state, *times)
-
-
-def _revoke(access: AccessService, options: argparse.Namespace) -> int:
-    key = access.revoke(options.key_id, OPERATOR, force=options.force)
-    print(f"{key.key_id} of {key.user_id} is revoked.")
-    return 0
-
-
-def _write_file(path: Path) -> int:
-    write_key_file(path, new_key()[1])
-    print(f"{path} contains a new key. Start the service with ADMIN_KEY_FILE={path.absolute()}", file=sys.stderr)
-    return 0
 
 
 def _describe(mistake: Finding) -> str:

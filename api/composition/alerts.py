@@ -131,7 +131,8 @@ class AlertParts:
         facts = GPUFacts(clock)
         machines = ReportingMachines(AlertFactStore(database), facts, node, clock)
         self.board = self._create_board(config, database, sources, node, facts, machines)
-        self.dead_man = _create_dead_man(config, clock)
+        guard, url = _create_guard(config), config.sign_of_life_url
+        self.dead_man = Heartbeat(partial(ping, url, guard) if url else None, clock)
         own = ServerIdentity.own(node, root)
         self.loop = self._create_loop(_create_sections(database, own, machines, config.gpu_monitor_interval, clock))
         self.loop.on_round = self.dead_man.note_round
@@ -327,11 +328,6 @@ def _create_guard(config: Config) -> AddressGuard:
         return AddressGuard.of(config.private_hosts_allowed)
     except ValueError as error:
         raise ConfigError(f"PRIVATE_HOSTS_ALLOWED: {error}") from error
-
-
-def _create_dead_man(config: Config, clock: Clock) -> Heartbeat:
-    guard, url = _create_guard(config), config.sign_of_life_url
-    return Heartbeat(partial(ping, url, guard) if url else None, clock)
 
 
 def _create_notifiers(config: Config) -> dict[ChannelKind, Notifier]:

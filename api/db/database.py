@@ -375,16 +375,13 @@ class Database:
                     self._take_turns(connection)
                     migrate_tables(connection, self.shown)
                 self._set_lock_timeout(connection, LOCK_MS)
-                self._require_no_damage(connection)
+                driver = connection.connection.driver_connection
+                damage = find_damage(driver) if self.is_sqlite and driver is not None else None
+                if damage is not None:
+                    raise DatabaseError(self._describe_damage(damage))
                 self._files.note()
         except self._driver_errors as error:
             raise DatabaseError(self._why_unusable(error)) from error
-
-    def _require_no_damage(self, connection: Connection) -> None:
-        driver = connection.connection.driver_connection
-        damage = find_damage(driver) if self.is_sqlite and driver is not None else None
-        if damage is not None:
-            raise DatabaseError(self._describe_damage(damage))
 
     def _why_unusable(self, error: Exception) -> str:
         if is_damage(error):

@@ -140,7 +140,9 @@ def find_trainer_user(given: str) -> TrainerUser:
             # It need not be in the user database; in many containers it is not.
             user = TrainerUser(given, int(numbers[1]), int(numbers[2]), (), Path("/nonexistent"), setpriv)
         else:
-            user = _of_name(given, setpriv)
+            found = pwd.getpwnam(given)
+            groups = tuple(gid for gid in os.getgrouplist(given, found.pw_gid) if gid != found.pw_gid)
+            user = TrainerUser(given, found.pw_uid, found.pw_gid, groups, Path(found.pw_dir), setpriv)
     except KeyError:
         raise ConfigError(
             f"TRAINER_USER={given}: this machine has no such user: create it "
@@ -168,9 +170,3 @@ def _echo(process: subprocess.Popen[bytes]) -> bytes:
     except BrokenPipeError:
         return b""
     return process.stdout.readline()
-
-
-def _of_name(name: str, setpriv: str) -> TrainerUser:
-    found = pwd.getpwnam(name)
-    groups = tuple(gid for gid in os.getgrouplist(name, found.pw_gid) if gid != found.pw_gid)
-    return TrainerUser(name, found.pw_uid, found.pw_gid, groups, Path(found.pw_dir), setpriv)

@@ -299,21 +299,18 @@ class BlobStore:
                     if sha256 in wanted:
                         done.restored += self._restore(sha256)
                     elif self._has_waited(sha256, older_than_seconds):
-                        self._remove(sha256, done)
+                        path = self._trash / sha256
+                        with suppress(FileNotFoundError):
+                            size = path.lstat().st_size
+                            path.unlink()
+                            done.removed += 1
+                            done.removed_bytes += size
+                        self._aside_since.pop(sha256, None)
 
     def _has_waited(self, sha256: str, seconds: float) -> bool:
         # Measured by the monotonic clock; after a restart of the server the time starts again.
         now = time.monotonic()
         return now - self._aside_since.setdefault(sha256, now) >= seconds
-
-    def _remove(self, sha256: str, done: Sweep) -> None:
-        path = self._trash / sha256
-        with suppress(FileNotFoundError):
-            size = path.lstat().st_size
-            path.unlink()
-            done.removed += 1
-            done.removed_bytes += size
-        self._aside_since.pop(sha256, None)
 
     def _remove_leftovers(self, older_than_seconds: float) -> None:
         """Delete what killed writers left; active writers hold a lock on their file."""

@@ -76,7 +76,10 @@ class GPUReader:
             self._condition_at = began
         self._set_limit(self._identity, began)
         if self._processes_are_due(began, vitals):
-            self._read_processes(self._identity)
+            try:
+                self._processes, self._processes_unlisted = self._source.read_processes(self._identity), None
+            except ProcessesUnlistedError as error:
+                self._processes, self._processes_unlisted = None, str(error)
             self._processes_at = began
             self._memory_at_processes = vitals.memory_used_mb
         return GPUReading(
@@ -108,12 +111,6 @@ class GPUReader:
         # Noted before the next reading, which shows the change.
         self._limits.note(gpu.uuid, LimitOutcome(watts, problem, now))
         self._condition = self._source.read_condition(gpu)
-
-    def _read_processes(self, gpu: GPUIdentity) -> None:
-        try:
-            self._processes, self._processes_unlisted = self._source.read_processes(gpu), None
-        except ProcessesUnlistedError as error:
-            self._processes, self._processes_unlisted = None, str(error)
 
     def _processes_are_due(self, now: float, vitals: GPUVitals) -> bool:
         if now - self._processes_at >= PROCESS_SECONDS - _EARLY:

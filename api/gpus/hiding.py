@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from api.domain.access.read_scope import ReadScope
 from api.domain.machines.gpu_event import EventType, GPUEvent
@@ -75,12 +74,8 @@ def hide_in_message(message: ReasonOrText, scope: ReadScope, owner: str | None) 
     if code is None:
         return message
     if code.code == "process" and not scope.sees_command(None):
-        return _without_command(code.params)
+        return show_process(code.params["who"], load_message(code.params["memory"]), "")
     return message if scope.sees(owner) else _UNNAMED.get(code.code, message)
-
-
-def _without_command(params: Mapping[str, Any]) -> Reason:
-    return show_process(params["who"], load_message(params["memory"]), "")
 
 
 def hide_in_event(event: GPUEvent, owner: str | None, scope: ReadScope) -> GPUEvent | None:

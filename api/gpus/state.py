@@ -50,7 +50,9 @@ class GPUOwners:
                     if gpu.uuid is not None and (gpu.uuid in part.disputed) is is_disputed:
                         self._claim(part.node, gpu.uuid)
         for part in parts:
-            self._trim(part.node)
+            known = self._uuids.get(part.node, {})
+            for uuid in list(known)[: max(0, len(known) - MOST_CLAIMS)]:
+                self._withdraw(part.node, uuid)
 
     def _claim(self, node: str, uuid: str) -> None:
         claims = self._claims.setdefault(uuid, [])
@@ -59,11 +61,6 @@ class GPUOwners:
         known = self._uuids.setdefault(node, {})
         known.pop(uuid, None)
         known[uuid] = None
-
-    def _trim(self, node: str) -> None:
-        known = self._uuids.get(node, {})
-        for uuid in list(known)[: max(0, len(known) - MOST_CLAIMS)]:
-            self._withdraw(node, uuid)
 
     def forget(self, node: str) -> None:
         """Remove a machine and its claims."""

@@ -86,12 +86,9 @@ class LogWatcher:
             with suppress(OSError, KeyError, ValueError):
                 self._inotify.rm_watch(watch)
         if not self._wakes:
-            self._close()
-
-    def _close(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
-        self._inotify = self._listening = None
+            if self._listening is not None:
+                self._listening.cancel()
+            self._inotify = self._listening = None
 
     async def _listen(self, inotify: Inotify) -> None:
         inotify.sync_timeout = 0

@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
@@ -96,10 +96,10 @@ class NodeStore:
                     )
                 connection.execute(update(nodes).where(mine).values(machine=node.machine))
             if node.former is not None:
-                _rename(connection, node.former, node.name, root)
-
-
-def _rename(connection: Connection, former: str, name: str, root: Path) -> None:
-    below = attempts.c.directory.startswith(f"{root}/", autoescape=True)
-    connection.execute(update(attempts).where((attempts.c.node == former) & below).values(node=name))
-    connection.execute(update(registrations).where(registrations.c.node == former).values(node=name))
+                below = attempts.c.directory.startswith(f"{root}/", autoescape=True)
+                connection.execute(
+                    update(attempts).where((attempts.c.node == node.former) & below).values(node=node.name)
+                )
+                connection.execute(
+                    update(registrations).where(registrations.c.node == node.former).values(node=node.name)
+                )

@@ -275,7 +275,10 @@ class ActionRunner:
 
     def _stop(self, action: AlertAction, task: TaskSummary) -> StepResult:
         if task.status.is_finished:
-            return self._describe_end(action, task)
+            saved = self._last_checkpoint(task)
+            if task.status is not TaskStatus.STOPPED:
+                return _ended(ActionState.DONE, f"the task ended by itself: {task.status}; {saved}")
+            return _ended(ActionState.DONE, f"stopped; {saved}")
         if self._ages.of(action) > STOP_TIMEOUT_SECONDS:
             return _ended(ActionState.FAILED, f"the task was asked to stop, but is still {task.status}")
         if task.stop is None:
@@ -285,12 +288,6 @@ class ActionRunner:
                 # The task has just ended: the next step reports how.
                 return StepResult(action.state, action.result, CHECK_SECONDS)
         return StepResult(ActionState.UNDERWAY, "the task was asked to stop with a checkpoint", CHECK_SECONDS)
-
-    def _describe_end(self, action: AlertAction, task: TaskSummary) -> StepResult:
-        saved = self._last_checkpoint(task)
-        if task.status is not TaskStatus.STOPPED:
-            return _ended(ActionState.DONE, f"the task ended by itself: {task.status}; {saved}")
-        return _ended(ActionState.DONE, f"stopped; {saved}")
 
     def _last_checkpoint(self, task: TaskSummary) -> str:
         if task.kind is not TaskType.TRAINING:

@@ -99,7 +99,10 @@ def sort_files(files: Iterable[TreeFile], on_invalid: OnInvalid = _raise_error) 
         if name in ("captions.json", "metadata.jsonl"):
             lists.append(each)
         elif name.endswith(".txt"):
-            _add_text(tree, each, on_invalid)
+            try:
+                tree.captions[stem_of(each.path)] = _clean(_read(each, _CAPTION_BYTES), each.path)
+            except BadArchive as error:
+                on_invalid(error)
         else:
             _add_picture(tree, each)
     for each in lists:
@@ -125,13 +128,6 @@ def _add_picture(tree: FileTree, each: TreeFile) -> None:
         if match is not None:
             tree.num_repeats["/".join(parts[:-1])] = int(match[1])
     tree.pictures.append(each)
-
-
-def _add_text(tree: FileTree, each: TreeFile, on_invalid: OnInvalid) -> None:
-    try:
-        tree.captions[stem_of(each.path)] = _clean(_read(each, _CAPTION_BYTES), each.path)
-    except BadArchive as error:
-        on_invalid(error)
 
 
 def _add_list(tree: FileTree, each: TreeFile, on_invalid: OnInvalid) -> None:

@@ -30,7 +30,7 @@ class OutputScanner:
         text = self._rest + data
         step_at = self._look_for_step(text) if self._prefix else -1
         is_new = self._look_for_phrases(text, step_at)
-        self._rest = text[_last_separator(text) :][:MAX_PARTIAL_LINE]
+        self._rest = text[max(text.rfind(b"\n"), text.rfind(b"\r")) :][:MAX_PARTIAL_LINE]
         return is_new
 
     def finish(self) -> None:
@@ -83,7 +83,3 @@ class OutputScanner:
 def _line_of(phrase: bytes) -> re.Pattern[bytes]:
     """Return a pattern for a complete line with the phrase, once or several times."""
     return re.compile(rb"[\r\n](?:%s)+(?=[\r\n])" % re.escape(phrase))
-
-
-def _last_separator(text: bytes) -> int:
-    return max(text.rfind(b"\n"), text.rfind(b"\r"))

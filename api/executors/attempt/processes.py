@@ -257,7 +257,7 @@ class Tree:
             if self.is_settled:
                 break
             for stat in self._newborn(newest):
-                if self._belongs(stat):
+                if self._mark.is_on(stat.pid) or self._is_child(stat):
                     if signum:
                         stat.send(signum)
                     self._known.add(stat.identity)
@@ -278,9 +278,6 @@ class Tree:
                 and pid != os.getpid()
             ):
                 yield stat
-
-    def _belongs(self, stat: Stat) -> bool:
-        return self._mark.is_on(stat.pid) or self._is_child(stat)
 
     def _is_child(self, stat: Stat) -> bool:
         if stat.ppid == os.getpid():

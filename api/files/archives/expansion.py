@@ -71,16 +71,13 @@ class Expansion:
         if entry.is_directory:
             return None
         if is_litter(path):
-            self._skip(entry)
+            size = 0
+            for part in entry.content:
+                size += len(part)
+                self._count(entry, len(part), size)
             return None
         file = str(self._progress.entries)
         return Expanded(path, file, self._write(entry, self._target / file))
-
-    def _skip(self, entry: Entry) -> None:
-        size = 0
-        for part in entry.content:
-            size += len(part)
-            self._count(entry, len(part), size)
 
     def _write(self, entry: Entry, path: Path) -> int:
         size = 0
@@ -107,12 +104,9 @@ class Expansion:
             raise BadArchive(f"is more than {limits.ratio} times larger than its compressed size", shown(entry.name))
         if written - self._checked_at >= _CHECK_BYTES:
             self._checked_at = written
-            self._check_disk()
-
-    def _check_disk(self) -> None:
-        found = os.statvfs(self._target)
-        if found.f_bavail * found.f_frsize < self._limits.min_free + _CHECK_BYTES:
-            raise DiskFull
+            found = os.statvfs(self._target)
+            if found.f_bavail * found.f_frsize < self._limits.min_free + _CHECK_BYTES:
+                raise DiskFull
 
 
 def _write_all(descriptor: int, part: bytes) -> None:

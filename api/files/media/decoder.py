@@ -61,7 +61,10 @@ class MediaDecoder:
         try:
             answer, _ = self._request({"do": "probe", **_sent(source)}, PROBE_SECONDS)
         except ChildDied as death:
-            return _fatal(death)
+            if _is_certain(death) or death.code == -signal.SIGKILL:
+                return _BOMB
+            text = "The decoder crashed on this file."
+            return MediaProbe(MediaFacts(MediaKind.OTHER, problem=MediaProblem.UNREADABLE, problem_text=text))
         return _read_probe(answer["probe"]) if "probe" in answer else _BOMB
 
     def group_alike(self, hashes: Sequence[str], distance: int) -> tuple[list[list[int]], bool]:
@@ -201,13 +204,6 @@ _BOMB = MediaProbe(
         problem_text="Decoding it needs more memory or time than is allowed.",
     )
 )
-
-
-def _fatal(death: ChildDied) -> MediaProbe:
-    if _is_certain(death) or death.code == -signal.SIGKILL:
-        return _BOMB
-    text = "The decoder crashed on this file."
-    return MediaProbe(MediaFacts(MediaKind.OTHER, problem=MediaProblem.UNREADABLE, problem_text=text))
 
 
 def _read_probe(answer: Mapping[str, Any]) -> MediaProbe:

@@ -260,7 +260,7 @@ def _stated_frames(stream: Any, rate: float | None) -> int | None:
 def _length(times: Sequence[int], tick: float, seconds: float | None) -> float | None:
     if seconds is not None:
         return seconds
-    last = _last_second(times, tick)
+    last = (times[-1] - times[0]) * tick if times and tick else None
     return None if last is None or len(times) < 2 else last * len(times) / (len(times) - 1)
 
 
@@ -276,10 +276,6 @@ def _end_second(times: Sequence[int], tick: float, rate: Any) -> float | None:
     if not times or not tick:
         return None
     return (times[-1] - min(times[0], 0)) * tick + (1 / float(rate) if rate else 0.0)
-
-
-def _last_second(times: Sequence[int], tick: float) -> float | None:
-    return (times[-1] - times[0]) * tick if times and tick else None
 
 
 def _is_uneven(times: Sequence[int]) -> bool | None:

@@ -83,7 +83,10 @@ def render_gpu_metrics(
         _render(lines, "nvidia_smi_" + family.name, family, zip(labels, _values(family, shown), strict=True))
     _render_processes(lines, shown)
     _render_mig(lines, shown)
-    _render_xids(lines, xids)
+    counts = [(_labels(uuid=uuid, xid=xid), float(seen.count)) for (uuid, xid), seen in xids.items()]
+    times = [(_labels(uuid=uuid, xid=xid), seen.last_at) for (uuid, xid), seen in xids.items()]
+    _simple(lines, "nvidia_smi_xid_errors_total", "Xid errors that the driver reported.", counts, "counter")
+    _simple(lines, "nvidia_smi_xid_last_timestamp_seconds", "When the Xid was last reported.", times)
     _render_own(lines, snapshot, gpus, shown, now)
     _render_collect(lines, snapshot, collect)
     if hostname is not None:
@@ -212,13 +215,6 @@ def _render_driver(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
         if found is not None:
             samples.append((lines.of(gpu, driver_version=version), float(found[0])))
     _simple(lines, "nvidia_smi_driver_version", "Version of the driver: its first two numbers.", samples)
-
-
-def _render_xids(lines: _Lines, xids: XidCounts) -> None:
-    counts = [(_labels(uuid=uuid, xid=xid), float(seen.count)) for (uuid, xid), seen in xids.items()]
-    times = [(_labels(uuid=uuid, xid=xid), seen.last_at) for (uuid, xid), seen in xids.items()]
-    _simple(lines, "nvidia_smi_xid_errors_total", "Xid errors that the driver reported.", counts, "counter")
-    _simple(lines, "nvidia_smi_xid_last_timestamp_seconds", "When the Xid was last reported.", times)
 
 
 def _render_own(

@@ -37,7 +37,7 @@ class PowerLimits:
     def show(self, reference: str) -> PowerLimitView:
         """Return the power limit of a GPU. Raise GPUNotFound or DatabaseUnavailable."""
         gpu, uuid = self._find(reference)
-        return self._show(gpu, uuid, self._find_stored(uuid))
+        return self._show(gpu, uuid, next((each for each in self._store.list() if each.gpu_uuid == uuid), None))
 
     def put(
         self, reference: str, watts: float, time_zone: str, windows: Sequence[Window], actor: str
@@ -110,9 +110,6 @@ class PowerLimits:
         if gpu.reading.uuid is None:
             raise GPUNotFound(f"The UUID of GPU {reference[:80]} is unknown, so it has no limit. Check its health.")
         return gpu, gpu.reading.uuid
-
-    def _find_stored(self, uuid: str) -> PowerLimit | None:
-        return next((each for each in self._store.list() if each.gpu_uuid == uuid), None)
 
     def _show(self, gpu: JudgedGPU, uuid: str, limit: PowerLimit | None) -> PowerLimitView:
         problem, identity = self._wanted.find_problem(uuid), gpu.identity

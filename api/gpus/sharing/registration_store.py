@@ -115,16 +115,13 @@ class MemoryRegistrations:
         with self._lock:
             if task.task_id in self._tasks:
                 raise TaskExists(f'A task with the id "{task.task_id}" exists already.', data={"task_id": task.task_id})
-            self._refuse_held(task.gpu_uuids)
+            held = {uuid: self._holders[uuid] for uuid in task.gpu_uuids if uuid in self._holders}
+            if held:
+                raise _busy(held)
             self._last_serial += 1
             task = self._tasks[task.task_id] = replace(task, serial=self._last_serial)
             self._holders.update(dict.fromkeys(task.gpu_uuids, task.task_id))
             return task
-
-    def _refuse_held(self, uuids: Iterable[str]) -> None:
-        held = {uuid: self._holders[uuid] for uuid in uuids if uuid in self._holders}
-        if held:
-            raise _busy(held)
 
     def get(self, task_id: str) -> RegisteredTask:
         with self._lock:

@@ -163,7 +163,9 @@ class Rotation:
             try:
                 # It may have become another version while it was away.
                 if turn or self._was_away:
-                    self._ready(sampler)
+                    sampler.prepare()
+                    for name, path in self._loras.items():
+                        sampler.add_lora(path, name)
                 found = act(sampler)
             except SamplerUnavailable as problem:
                 last = problem
@@ -174,8 +176,3 @@ class Rotation:
             return found
         self._was_away = True
         raise last
-
-    def _ready(self, sampler: Sampler) -> None:
-        sampler.prepare()
-        for name, path in self._loras.items():
-            sampler.add_lora(path, name)

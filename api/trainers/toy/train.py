@@ -59,7 +59,10 @@ class Ranks:
                 os.close(writer)
                 for other in self._pipes:
                     os.close(other)
-                _run_rank(reader)
+                with os.fdopen(reader) as orders:
+                    for line in orders:
+                        print(line, end="")
+                os._exit(0)
             os.close(reader)
             self._pipes.append(writer)
 
@@ -68,13 +71,6 @@ class Ranks:
         print(text)
         for pipe in self._pipes:
             os.write(pipe, text.encode() + b"\n")
-
-
-def _run_rank(reader: int) -> None:
-    with os.fdopen(reader) as orders:
-        for line in orders:
-            print(line, end="")
-    os._exit(0)
 
 
 class ToyTraining:

@@ -99,7 +99,8 @@ class Exports:
             else:
                 config, target = self._newest_config(task), f"step{checkpoint.step}"
                 request = ExportRequest(str(run_dir), checkpoint.name, written_at, target, config, options)
-                return self._start_direct(task, request, actor)
+                order = ExportOrder.of(task.task_id, request)
+                return self._find_saved(order) or (order, self._find_or_create(task, order, request, actor))
         planned = PlannedExport(task_id, run_dir.name, checkpoint.name, written_at, (checkpoint.step or 0) + 1)
         return self._start_by_trainer(task, trainer, planned, actor)
 
@@ -126,12 +127,6 @@ class Exports:
         return tuple(self._show(task) for task in self._exports.exports_of(task_id))
 
     # -- starting --------------------------------------------------------------------------------------------------
-
-    def _start_direct(
-        self, task: TrainingTask, request: ExportRequest, actor: str
-    ) -> tuple[ExportOrder, TrainingTask | None]:
-        order = ExportOrder.of(task.task_id, request)
-        return self._find_saved(order) or (order, self._find_or_create(task, order, request, actor))
 
     def _start_by_trainer(
         self, task: TrainingTask, trainer: SupportsExport, planned: PlannedExport, actor: str

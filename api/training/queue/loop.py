@@ -108,7 +108,9 @@ class TrainingLoop:
                 logger.warning("the database is unavailable; trainings continue", extra={"problem": error.detail})
             self._is_failing = True
         else:
-            self._note_answer()
+            if self._is_failing:
+                logger.info("the database is available again")
+            self._is_failing = False
 
     def _watches(self) -> bool:
         if not self._watching.hold():
@@ -157,8 +159,3 @@ class TrainingLoop:
         except LeadershipLost:
             # Another server may have changed the queue since. The next round determines its leader again.
             return 0
-
-    def _note_answer(self) -> None:
-        if self._is_failing:
-            logger.info("the database is available again")
-        self._is_failing = False

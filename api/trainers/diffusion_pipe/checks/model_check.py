@@ -8,7 +8,6 @@ from typing import Any
 from api.domain.finding import shown
 from api.domain.reason import Reason
 from api.errors import FindingText
-from api.files.weights.header import Header
 from api.trainers.diffusion_pipe.checks.diffusers_check import is_unopened
 from api.trainers.diffusion_pipe.checks.wan_files import IMAGE_MARK, wan_config, wan_transformer
 from api.trainers.diffusion_pipe.config import paths
@@ -307,7 +306,8 @@ def _wan(model: dict[str, Any], plain: Variant, root: Path | None) -> Variant:
             return Variant(("skyreels_v2" if is_skyreels else "wan",), framerate, type="wan")
         case "i2v":
             first = "skyreels_v2_i2v" if is_skyreels else "wan_i2v"
-            headers = _wan_headers(model, root)
+            transformer = wan_transformer(model, root)
+            headers = [] if transformer is None else paths.headers_of(transformer)
             if not headers:
                 return Variant((first, "wan2.2_i2v"), framerate, videos_only=True, type="wan")
             cache = first if any(IMAGE_MARK in header.shapes for header in headers) else "wan2.2_i2v"
@@ -317,11 +317,6 @@ def _wan(model: dict[str, Any], plain: Variant, root: Path | None) -> Variant:
         case "ti2v":
             return Variant(("wan2.2_5b",), 24, 32, type="wan")
     return Variant(("skyreels_v2",) if is_skyreels else ("wan",), framerate, type="wan")
-
-
-def _wan_headers(model: dict[str, Any], root: Path | None) -> list[Header]:
-    transformer = wan_transformer(model, root)
-    return [] if transformer is None else paths.headers_of(transformer)
 
 
 def _flux2_caches(model: dict[str, Any], root: Path | None) -> tuple[str, ...]:

@@ -174,7 +174,8 @@ def _flatten(config: dict[str, Any], model_type: str, findings: Findings) -> Tra
             )
             continue
         for key, value in config[group].items():
-            name = _full_name(group, key)
+            prefixed = GROUPS[group] + key
+            name = prefixed if prefixed in TOP else key
             if name in values:
                 findings.error(
                     pointer("config", group, key),
@@ -188,11 +189,6 @@ def _flatten(config: dict[str, Any], model_type: str, findings: Findings) -> Tra
     if isinstance(model, dict) and "type" not in model and model_type:
         values["model"] = {"type": model_type, **model}
     return TrainerDocument(values, "/config", moved)
-
-
-def _full_name(group: str, key: str) -> str:
-    prefixed = GROUPS[group] + key
-    return prefixed if prefixed in TOP else key
 
 
 def _rename_directories(dataset: dict[str, Any], findings: Findings) -> TrainerDocument:

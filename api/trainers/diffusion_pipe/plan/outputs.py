@@ -60,7 +60,8 @@ class OutputPlanner:
         is_saved = self._ends_with_epoch and self._total in epochs
         last = [] if is_saved else [self._total]
         steps = merge(epochs, single, last)
-        size = self._model_bytes(root)
+        stored = self._config.values.get("save_dtype")
+        size = _product(self._trained_parameters(root), self._trained_bytes() if stored is None else _size_of(stored))
         return _outputs(_length(epochs) + _length(single) + len(last), steps, size)
 
     def checkpoints(self, root: Path | None, kept: int | None) -> PlannedOutputs | None:
@@ -104,10 +105,6 @@ class OutputPlanner:
     def _trained_bytes(self) -> int | None:
         model, adapter = self._config.table("model"), self._config.table("adapter")
         return _size_of(adapter.get("dtype", model.get("dtype")) if adapter else model.get("dtype"))
-
-    def _model_bytes(self, root: Path | None) -> int | None:
-        stored = self._config.values.get("save_dtype")
-        return _product(self._trained_parameters(root), self._trained_bytes() if stored is None else _size_of(stored))
 
     def _checkpoint_bytes(self, root: Path | None) -> int | None:
         size = _product(self._trained_parameters(root), self._trained_bytes())
