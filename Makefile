@@ -27,7 +27,7 @@ FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-all test-long simulate test-launcher test-pixels test-trainer test-comfyui smoke audit-verify worker lint script-types docs format coverage check bench demo lock examples release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-all test-long simulate test-launcher test-pixels test-trainer test-comfyui smoke audit-verify worker lint script-types docs format coverage check bench demo lock migration examples release clean
 
 help: ## Show this list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training over HTTP"
@@ -223,6 +223,9 @@ lock: | $(BIN)/python ## Update the lock files from requirements.txt, requiremen
 	  requirements/dev.txt --output-file requirements/dev.lock
 	$(LOCK) $(ARGS) requirements/docs.txt --output-file requirements/docs.lock
 	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
+
+migration: install-dev ## Write the migration for changed tables: SUBJECT="comments of channels"
+	@$(BIN)/python tools/migration.py "$(SUBJECT)"
 
 # Takes some minutes: it plays tools/touring/script.txt against servers.
 examples: install-dev ## Record missing examples of /openapi.json from real servers; ARGS="OPERATION_ID ..." or ARGS=--all records again

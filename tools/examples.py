@@ -22,11 +22,9 @@ from touring.names import KEY, WORDS, Names
 from touring.operations import operations
 from touring.servers import end_processes, main_settings, prepare
 
-from api.web.openapi.components import read_examples
+from api.web.openapi.components import EXAMPLES, read_examples
 from tests.comfyui_server import comfy_server
 from tests.local_hub import LocalHub, running_hub
-
-TARGET = ROOT / "api" / "web" / "examples"
 
 #: The most characters of a text, of a list's first row beside which a second one is shown, and values of a plain list.
 TEXT, ROW, VALUES = 400, 300, 4
@@ -206,10 +204,10 @@ def main() -> None:
     files = defaultdict[str, dict[str, Any]](dict)
     for tag, name, example in recorder.examples():
         files[tag][name] = known.get(name) or json.loads(_clean(json.dumps(example), replacements))
-    TARGET.mkdir(exist_ok=True)
+    EXAMPLES.mkdir(exist_ok=True)
     for tag, examples in files.items():
         text = json.dumps(dict(sorted(examples.items())), indent=1, ensure_ascii=False)
-        (TARGET / f"{tag.lower()}.json").write_text(f"{text}\n", encoding="utf-8")
+        (EXAMPLES / f"{tag.lower()}.json").write_text(f"{text}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,16 @@ _G, _T, _S, _D = RuleScope.GPU, RuleScope.TASK, RuleScope.SERVICE, RuleScope.DIS
 _SMI, _OWN, _TASK = "nvidia_smi_", "diffusion_pipe_gpu_", "diffusion_pipe_task_"
 _EXPECTED, _FIRST = f"{_TASK}expected_duration_seconds", f"{_TASK}first_expected_duration_seconds"
 
-FACTS: Mapping[str, Fact] = {
+
+class _Facts(dict[str, Fact]):
+    """Facts by the metric of a rule. A missing one names the table where it belongs."""
+
+    def __missing__(self, metric: str) -> Fact:
+        raise KeyError(f"add {metric} to FACTS in tools/prometheus_facts.py: its series and unit in Prometheus")
+
+
+#: Each metric of a built-in rule, as Prometheus knows it.
+FACTS: Mapping[str, Fact] = _Facts({
     "lost": Fact(_G, 'diffusion_pipe_gpu_status{status="lost"}', is_present_only=True),
     "reading_age": Fact(_G, f"{_OWN}reading_age_seconds", 1, _SECONDS),
     "xid_fatal": Fact(_G, f"{_OWN}fatal_xid", 1, _PLAIN),
@@ -157,4 +166,4 @@ FACTS: Mapping[str, Fact] = {
     "days_left": Fact(RuleScope.KEY, "diffusion_pipe_key_expires_in_seconds", _DAY, _SECONDS),
     "unused_days": Fact(RuleScope.KEY, "diffusion_pipe_key_unused_seconds", _DAY, _SECONDS),
     "quota_percent": Fact(RuleScope.USER, "diffusion_pipe_user_quota_ratio", _PERCENT, _RATIO),
-}  # fmt: skip
+})  # fmt: skip

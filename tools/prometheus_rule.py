@@ -2,24 +2,18 @@
 
 from dataclasses import dataclass, replace
 
-from api.domain.alerts.alert_rule import AlertRule, Clause, Comparison
+from api.domain.alerts.alert_rule import AlertRule, Clause, Comparison, RuleScope
 from tools.prometheus_facts import FACTS, SCOPES
 
-#: Alert names that differ from the rule's id in CamelCase.
+#: Alert names that were given otherwise than `name` does.
 _NAMES = {
-    "gpu_lost": "GPULost", "gpu_unreadable": "GPUUnreadable", "xid_fatal": "GPUFatalXid",
-    "xid_application": "GPUApplicationXid",
-    "recovery_action": "GPURecoveryAction", "ecc_uncorrected": "GPUMemoryErrors",
-    "repair_pending": "GPURepairPending", "repair_failed": "GPURepairFailed", "near_slowdown": "GPUNearSlowdown",
-    "thermal_throttle": "GPUThermalThrottle", "thermal_throttle_soft": "GPUThermalThrottleSoft",
-    "power_brake": "GPUPowerBrake", "power_cap": "GPUPowerCap", "fan_stands": "GPUFanStands",
-    "pcie_width": "GPUPCIeWidth", "pcie_generation": "GPUPCIeGeneration", "power_limit_changed": "GPUPowerLimitChanged",
-    "foreign_memory": "GPUForeignMemory", "foreign_memory_blocks": "GPUForeignMemoryBlocks",
-    "foreign_leak": "GPUForeignLeak", "eta_slips": "TrainingETASlips", "loss_nan": "TrainingLossNaN",
-    "loss_spike": "TrainingLossSpike", "retry_storm": "TrainingRetryStorm", "no_checkpoint": "TrainingNoCheckpoint",
+    "xid_fatal": "GPUFatalXid", "xid_application": "GPUApplicationXid", "ecc_uncorrected": "GPUMemoryErrors",
     "idle_while_leased": "TrainingIdle", "queue_waits": "TrainingWaits", "restarted": "ServiceRestarted",
-    "comfyui_gpus_unknown": "ComfyUIGPUsUnknown",
 }  # fmt: skip
+
+#: The spelling of words that are not capitalised, and what names of a scope start with.
+_WORDS = {"gpu": "GPU", "gpus": "GPUs", "ecc": "ECC", "pcie": "PCIe", "eta": "ETA", "nan": "NaN", "comfyui": "ComfyUI"}
+_STARTS = {RuleScope.GPU: "GPU", RuleScope.TASK: "Training"}
 
 #: Replacements for fields of remedies that only the service can fill in.
 _REPLACEMENTS = {
@@ -43,8 +37,11 @@ class PrometheusRule:
 
     @property
     def name(self) -> str:
-        """The alert's name."""
-        return _NAMES.get(self.rule.rule_id) or "".join(part.title() for part in self.rule.rule_id.split("_"))
+        """The alert's name: the rule's id in CamelCase, after the kind of its target."""
+        rule_id = self.rule.rule_id
+        start = _STARTS.get(self.rule.scope, "")
+        words = "".join(_WORDS.get(part, part.title()) for part in rule_id.split("_"))
+        return _NAMES.get(rule_id) or start + words.removeprefix(start)
 
     @property
     def when(self) -> tuple[Clause, ...]:

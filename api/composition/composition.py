@@ -11,7 +11,7 @@ from pathlib import Path
 
 from api.alerts.records.channel_store import ChannelStore
 from api.catalog.registry.store import RegistryStore
-from api.catalog.transfers.downloaded import find_downloaded, write_allowances
+from api.catalog.transfers.download_allowances import find_downloaded, write_allowances
 from api.composition.access import AccessParts, build_readable_paths
 from api.composition.alerts import AlertParts, AlertSources
 from api.composition.datasets import DatasetParts

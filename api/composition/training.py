@@ -87,7 +87,7 @@ from api.training.task_answers import LostOutput, ProgressAnswers, TaskOwners
 from api.training.task_resources import TaskResources
 from api.training.trackers.sender import TrackerSender
 from api.training.trackers.store import TrackerStore
-from api.training.trackers.tracker import TrackerProcess
+from api.training.trackers.tracker_process import TrackerProcess
 from api.util.clock import Clock
 from api.util.extras import describe_missing
 

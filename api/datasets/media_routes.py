@@ -7,7 +7,7 @@ from api.datasets.checks.views import DatasetCheck, RecipeView
 from api.datasets.media_schemas import AsTrainedQuery, CheckDataset, ExportQuery, PictureForm, ThumbnailQuery
 from api.datasets.schemas import VersionQuery
 from api.util.http.base_path import BASE_PATH
-from api.web.bodies.packed import answer_picture
+from api.web.packed_responses import answer_picture
 from api.web.responses import answer, answer_file, body_is_optional, services
 from api.web.schemas import envelope_of, export_responses, file_responses, picture_responses
 

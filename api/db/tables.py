@@ -1,5 +1,7 @@
 """The tables in SQLAlchemy Core. Times are Unix seconds; the migrations create the same tables."""
 
+import pkgutil
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -16,9 +18,10 @@ from sqlalchemy import (
 
 from api.db import alert_tables, dataset_tables, measurement_tables, registry_tables, saved_tables
 from api.db.columns import Document, Serial
+from api.db.migrations import versions
 
 #: The revision of the latest migration, which creates these tables.
-REVISION = "0038"
+REVISION = max(module.name[1:5] for module in pkgutil.iter_modules(versions.__path__))
 
 #: All tables, including those of the other modules.
 metadata = dataset_tables.datasets.metadata

@@ -20,7 +20,7 @@ from api.training.records.task_store import TaskStore
 from api.training.task_answers import LostOutput
 from api.util.clock import Clock
 from api.util.copying import copy_fields
-from api.web.bodies.downloads import LogDownload, open_download
+from api.web.file_responses import LogDownload, open_download
 
 #: Maximum number of concurrent searches, since they occupy threads that serve other requests.
 MAX_SEARCHES = 2

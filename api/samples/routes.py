@@ -20,8 +20,8 @@ from api.samples.schemas import (
 from api.samples.views import ComfyLink, ComfyLinkList, SampleRanking
 from api.training.views import TaskDetails
 from api.util.http.base_path import BASE_PATH
-from api.web.bodies.packed import answer_picture
 from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
+from api.web.packed_responses import answer_picture
 from api.web.responses import answer, answer_file, body_is_optional, services
 from api.web.schemas import envelope_of, file_responses, picture_responses
 

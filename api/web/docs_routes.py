@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app
 
 from api.errors import NotFound
 from api.util.http.envelope import JSON, encode_json
-from api.web.bodies.packed import PackedFile, answer_packed, pack, pack_as
+from api.web.packed_responses import PackedFile, answer_packed, pack, pack_as
 
 #: One request builds the document; concurrent ones wait for it.
 _DOCUMENT_LOCK = threading.Lock()

@@ -12,7 +12,7 @@ from flask import Blueprint, Response
 
 import api
 from api.errors import NotFound
-from api.web.bodies.packed import CONTENT_TYPES, PackedFile, answer_packed, pack
+from api.web.packed_responses import CONTENT_TYPES, PackedFile, answer_packed, pack
 from api.web.page_texts import CHINESE, add_chinese
 
 dashboard = Blueprint("dashboard", __name__)

@@ -25,8 +25,8 @@ from api.util.text.ids import current_request_id
 from api.web.access_log import Access, AccessLog, shown_path
 from api.web.auditing import Auditing, name_operation
 from api.web.bodies.body import Bodies, BodyHandler, BodyRequest, FlaskRunner, WSGIResponse
-from api.web.bodies.downloads import send_download
 from api.web.bodies.tus import VERSION, Tus
+from api.web.file_responses import send_download
 from api.web.gate import RATE_HEADERS, Caller, Gate
 from api.web.guard import HostPolicy, is_preflight, join_headers, preflight_headers, request_id_of
 from api.web.protocol import limit_send_buffer

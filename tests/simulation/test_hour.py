@@ -35,7 +35,7 @@ from api.training.queue.dispatcher import Dispatcher
 from api.training.queue.preemption import Preemption
 from api.training.queue.scheduler import _Planner
 from api.training.records.attempt_store import AttemptStore
-from api.training.records.moves import request_task_stop
+from api.training.records.status_changes import request_task_stop
 from api.training.records.task_store import TaskStore
 from api.training.stops import TaskStops
 from tests.databases import fresh_postgres

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from api.datasets.preparation.request import CaptionMode, CaptionRules, PreprocessRequest, Replacement
+from api.datasets.preparation.caption_rules import CaptionMode, CaptionRules, Replacement
+from api.datasets.preparation.request import PreprocessRequest
 from api.datasets.preparation.views import PreprocessStatus, PreprocessView
 from api.datasets.schemas import Caption, DatasetName, Description, ReplaceText, Search, Version
 from api.domain.datasets.captioning import PROMPTS, CaptionRequest, PromptTemplate

@@ -11,8 +11,8 @@ from api.samples.library.schemas import ModelForm, SampleForm, SampleList, Sampl
 from api.util.http.base_path import BASE_PATH
 from api.util.http.pagination import paginate_by_position
 from api.web.bodies.form_fields import read_fields, taken_form
-from api.web.bodies.packed import answer_picture
 from api.web.idempotency_routes import earlier_result, idempotent
+from api.web.packed_responses import answer_picture
 from api.web.responses import answer, answer_file, services
 from api.web.schemas import PageQuery, envelope_of, file_responses, picture_responses
 

@@ -15,7 +15,7 @@ from api.domain.tasks.cluster_options import ClusterOptions
 from api.domain.tasks.training import TaskSummary
 from api.executors.executor import EarlyJob, EarlyJobRequest, EngineQueue
 from api.files.task_files import TaskFiles
-from api.training.records.moves import attempt_uid
+from api.training.records.status_changes import attempt_uid
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ from api.executors.executor import AttemptRef
 from api.files.task_files import task_files
 from api.nodes.fleet_store import is_drained
 from api.training.measured_memory import store_memory_run
-from api.training.records.moves import attempt_uid, move, start
+from api.training.records.status_changes import attempt_uid, move, start
 from api.training.records.task_queries import OF_TASK, find_summary, find_task
 from api.training.records.task_store import TaskStore, insert_task
 from api.training.records.usage_store import Bound, lock_owner, require_gpus

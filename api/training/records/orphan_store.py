@@ -14,7 +14,7 @@ from api.db.tables import leases as lease_table
 from api.domain.machines.lease import Lease, LeaseKind, LeaseState
 from api.domain.reason import Reason, ReasonOrText
 from api.domain.tasks.training import AttemptStatus, TaskStatus
-from api.training.records.moves import move
+from api.training.records.status_changes import move
 
 # Built once: building a statement takes as long as executing it. Open attempts and leases are few.
 _KNOWN = (

@@ -52,8 +52,8 @@ from api.errors import DatasetNotFound, TaskActive, TaskNotFinished, TaskNotFoun
 from api.training.records import event_store as events
 from api.training.records.automatic_sample_store import find_order, put_order
 from api.training.records.dataset_cache_store import require_single, require_unused
-from api.training.records.moves import move, record_stop_step, request_task_stop
 from api.training.records.sample_store import remove_samples
+from api.training.records.status_changes import move, record_stop_step, request_task_stop
 from api.training.records.task_queries import (
     OF_KEY,
     OF_TASK,

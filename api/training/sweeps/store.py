@@ -17,7 +17,7 @@ from api.domain.tasks.sweep import EarlyStop, StoredSweep, Variation
 from api.domain.tasks.training import UNFINISHED, NewTask, StopState, TaskStatus
 from api.errors import SweepNotFound
 from api.training.attempts.stop_delivery import STOP_REQUESTED
-from api.training.records.moves import request_task_stop
+from api.training.records.status_changes import request_task_stop
 from api.training.records.task_queries import find_summary
 from api.training.records.task_store import insert_task
 from api.training.records.usage_store import Bound, lock_owner, require_queue_limit

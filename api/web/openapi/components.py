@@ -208,13 +208,14 @@ def _references(node: Any) -> Iterator[str]:
 
 _TEXTS, _STRUCTURES = ("text/plain",), (JSON, "multipart/form-data")
 
-_FOLDER = Path(__file__).parent / "examples"
+#: The files of recorded examples, one for each tag.
+EXAMPLES = Path(__file__).parent / "examples"
 
 
 def read_examples() -> dict[str, dict[str, Any]]:
     """Return the examples by operation id: `parameters` by name, the `request`, and the `answers` by status."""
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted(_FOLDER.glob("*.json")):
+    for path in sorted(EXAMPLES.glob("*.json")):
         found |= json.loads(path.read_bytes())
     return found
 

@@ -10,8 +10,9 @@ import pytest
 from api.config import child_environment, tracker_environment
 from api.jobs.errors import LibraryFailed
 from api.jobs.tracking.program import TrackingProgram
-from api.training.trackers import tracker as module
-from api.training.trackers.tracker import Batch, TrackedTraining, TrackerProblem, TrackerProcess
+from api.training.trackers import tracker_process as module
+from api.training.trackers.tracker import Batch, TrackedTraining, TrackerProblem
+from api.training.trackers.tracker_process import TrackerProcess
 
 TRAINING = TrackedTraining("train_20261201_aaaaaaaa", "cats", {"rank": 16}, ("a",))
 KEY = "0123456789abcdef0123456789abcdef01234567"

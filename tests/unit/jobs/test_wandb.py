@@ -7,14 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from api.training.trackers.tracker import (
-    Batch,
-    Picture,
-    TrackedRunDeleted,
-    TrackedTraining,
-    TrackerProblem,
-    TrackerProcess,
-)
+from api.training.trackers.tracker import Batch, Picture, TrackedRunDeleted, TrackedTraining, TrackerProblem
+from api.training.trackers.tracker_process import TrackerProcess
 from tests.wandb_server import WandbServer, wandb_server
 
 pytest.importorskip("wandb", reason="requirements/wandb.txt is not installed")

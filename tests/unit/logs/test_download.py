@@ -6,7 +6,7 @@ import pytest
 from api.domain.log import LogPart
 from api.errors import Unavailable
 from api.executors.fake import MemoryLog
-from api.web.bodies.downloads import open_download
+from api.web.file_responses import open_download
 from tests.unit.log_making import MadeLog
 
 

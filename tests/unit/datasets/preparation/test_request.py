@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from api.datasets.preparation.request import CaptionMode, CaptionRules, PreprocessRequest, Replacement
+from api.datasets.preparation.caption_rules import CaptionMode, CaptionRules, Replacement
+from api.datasets.preparation.request import PreprocessRequest
 from api.domain.datasets.dataset import ManifestItem
 from api.domain.datasets.media_settings import Cut, CutBy, MediaSettings
 from api.errors import InvalidPattern

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from api.datasets.preparation.request import CaptionRules, PreprocessRequest
+from api.datasets.preparation.caption_rules import CaptionRules
+from api.datasets.preparation.request import PreprocessRequest
 from api.datasets.preparation.results import PreprocessResultRecorder
 from api.datasets.preparation.work_files import SourceFiles
 from api.datasets.records.derivations import DerivationStore

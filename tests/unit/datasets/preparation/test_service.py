@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.datasets.preparation.request import CaptionRules, PreprocessRequest, Replacement
+from api.datasets.preparation.caption_rules import CaptionRules, Replacement
+from api.datasets.preparation.request import PreprocessRequest
 from api.datasets.preparation.results import PreprocessResultRecorder
 from api.datasets.preparation.service import PreprocessingService
 from api.datasets.preparation.views import PreprocessStatus, PreprocessView

@@ -4,7 +4,7 @@ import pytest
 
 from api.domain.tasks.training import EventKind, StopRung, TaskStatus
 from api.errors import Conflict
-from api.training.records.moves import record_stop_step, request_task_stop
+from api.training.records.status_changes import record_stop_step, request_task_stop
 from tests.unit.db.builders import NOW, Stores, a_stop
 
 

@@ -12,8 +12,8 @@ import pytest
 from api.domain.log import LogPart
 from api.errors import MalformedRequest, RangeNotSatisfiable
 from api.util.files.stored_form import StreamedFile
-from api.web.bodies import downloads
-from api.web.bodies.downloads import LogDownload, read_range, send_download
+from api.web import file_responses as downloads
+from api.web.file_responses import LogDownload, read_range, send_download
 
 CONTENT = b"0123456789"
 

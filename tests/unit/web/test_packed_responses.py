@@ -3,7 +3,7 @@ import gzip
 import pytest
 from flask import Flask, Response
 
-from api.web.bodies.packed import CONTENT_TYPES, answer_packed, pack, pack_as
+from api.web.packed_responses import CONTENT_TYPES, answer_packed, pack, pack_as
 
 FILE = pack("a.css", b"a { color: red }" * 100)
 

@@ -9,7 +9,7 @@ import pytest
 from api.domain.tasks.task import ProcessIdentity
 from api.domain.tasks.training import TRANSITIONS, EventKind, GPURequest, ResumeOptions, StopRung, TaskStatus
 from api.errors import Conflict, TaskActive, TaskNotFinished, TaskNotFound
-from api.training.records.moves import move
+from api.training.records.status_changes import move
 from tests.unit.db.builders import HANG, NOW, Stores, a_stop, beside, later, new_attempt, new_task
 
 ALLOWED = [(status, target) for status, targets in TRANSITIONS.items() for target in sorted(targets)]

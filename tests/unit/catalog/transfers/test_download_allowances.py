@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.catalog.transfers.downloaded import find_downloaded, write_allowances
+from api.catalog.transfers.download_allowances import find_downloaded, write_allowances
 
 DOWNLOAD = "dl_20260101_00000000"
 
