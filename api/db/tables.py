@@ -1,6 +1,6 @@
 """The tables in SQLAlchemy Core. Times are Unix seconds; the migrations create the same tables."""
 
-import pkgutil
+from pathlib import Path
 
 from sqlalchemy import (
     BigInteger,
@@ -18,10 +18,9 @@ from sqlalchemy import (
 
 from api.db import alert_tables, dataset_tables, measurement_tables, registry_tables, saved_tables
 from api.db.columns import Document, Serial
-from api.db.migrations import versions
 
 #: The revision of the latest migration, which creates these tables.
-REVISION = max(module.name[1:5] for module in pkgutil.iter_modules(versions.__path__))
+REVISION = max(file.name[1:5] for file in Path(__file__).parent.glob("migrations/versions/v*.py"))
 
 #: All tables, including those of the other modules.
 metadata = dataset_tables.datasets.metadata
