@@ -13,6 +13,7 @@ from api.domain.machines.reading import MAX_GPUS, MAX_MEMORY_MB
 from api.domain.samples.sample_set import RequestedSamples
 from api.domain.tasks.cause import CauseCode
 from api.domain.tasks.cluster_options import ClusterOptions
+from api.domain.tasks.labels import SEARCHED
 from api.domain.tasks.sweep import SWEEP_ID
 from api.domain.tasks.task import TaskType
 from api.domain.tasks.training import (
@@ -348,7 +349,7 @@ class ListQuery(PageQuery):
         None,
         max_length=200,
         pattern=r"^[^\x00]*$",
-        description="part of the id, the name, the description, the notes or a tag",
+        description=f"part of the id, {', '.join(SEARCHED[:-1])} or {SEARCHED[-1]}",
     )
     tag: Tag | None = Field(None, description="only trainings with this tag")
     owner: str | None = Field(

@@ -89,6 +89,24 @@ def test_search_finds_it(world: World, waiting: str, name: str):
     assert listed(world, search=second) == []
 
 
+def test_every_text_is_searched_but_the_trigger_word():
+    texts = {name for name, (first, _) in VALUES.items() if isinstance(first, list) or " " in str(first)}
+    assert texts - set(SEARCHED) == {"trigger_word"}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (first, _) in VALUES.items() if isinstance(first, str) and " " in first]
+)
+def test_text_is_limited_and_its_secrets_are_masked(world: World, waiting: str, name: str):
+    def send(value: str) -> Any:
+        return world.client.patch(f"{TRAINING}/{waiting}", json={name: value})
+
+    assert [send(value).status_code for value in ("x" * 10_001, "a\0b")] == [422, 422]
+    secret = f"hf_{'a1B2' * 9}"
+    send(f"with {secret}")
+    assert secret not in str(world.get(waiting)[name])
+
+
 @label
 def test_change_is_stored_with_an_event_and_in_the_audit(world: World, waiting: str, name: str):
     first, second = VALUES[name]

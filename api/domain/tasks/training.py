@@ -427,7 +427,7 @@ class TaskFilter:
     statuses: tuple[TaskStatus, ...] = ()
     model_type: str | None = None
     gpu_uuid: str | None = None
-    search: str | None = None  #: part of the id, name, description, notes or a tag
+    search: str | None = None  #: part of the id, or of a label that is searched
     tag: str | None = None
     owner: str | None = None
     seen_by: str | None = None  #: the only user whose tasks are visible; None: all

@@ -281,7 +281,7 @@ class Tools:
     async def list_trainings(
         self,
         status: Annotated[str | None, Field(max_length=100, description="such as queued,running")] = None,
-        search: Annotated[str | None, Field(max_length=200, description="part of id, name, notes or a tag")] = None,
+        search: Annotated[str | None, Field(max_length=200, description="part of the id or of a label")] = None,
         limit: Rows = 20,
         cursor: Cursor = None,
     ) -> CallToolResult:

@@ -112,7 +112,7 @@ def top(
 def list_trainings(
     cli: Session,
     status: Annotated[str | None, typer.Option(help="One or more, separated by commas: queued,running.")] = None,
-    search: Annotated[str | None, typer.Option(help="Part of the id, name, description, notes or a tag.")] = None,
+    search: Annotated[str | None, typer.Option(help="Part of the id or of a label.")] = None,
     kind: Annotated[str, typer.Option(help="training, cache, export, rehearse or sample.")] = "training",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most rows.")] = 20,
 ) -> None:
